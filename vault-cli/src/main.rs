@@ -1,0 +1,2 @@
+//! The vault command.
+fn main() {}
