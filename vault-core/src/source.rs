@@ -4,6 +4,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// An unchanging sequence of bytes that can be read at any position, by several threads.
 pub trait Source: Send + Sync {
@@ -38,19 +39,19 @@ impl Source for Vec<u8> {
 
 /// A text to be written: pieces one after another, either new or taken from a source.
 #[derive(Default)]
-pub struct Text<'a> {
-    pieces: Vec<Piece<'a>>,
+pub struct Text {
+    pieces: Vec<Piece>,
 }
 
-enum Piece<'a> {
+enum Piece {
     New(Vec<u8>),
-    Copy(&'a dyn Source, Range<u64>),
+    Copy(Arc<dyn Source>, Range<u64>),
 }
 
 /// How much of a source is in memory while it is copied.
 const COPY_BUFFER: usize = 256 * 1024;
 
-impl<'a> Text<'a> {
+impl Text {
     /// An empty text.
     #[must_use]
     pub fn new() -> Self {
@@ -67,18 +68,18 @@ impl<'a> Text<'a> {
     }
 
     /// Appends a range of a source.
-    pub fn copy(&mut self, source: &'a dyn Source, range: Range<u64>) {
+    pub fn copy(&mut self, source: &Arc<dyn Source>, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
         if let Some(Piece::Copy(last, before)) = self.pieces.last_mut()
-            && std::ptr::addr_eq(*last, source)
+            && Arc::ptr_eq(last, source)
             && before.end == range.start
         {
             before.end = range.end;
             return;
         }
-        self.pieces.push(Piece::Copy(source, range));
+        self.pieces.push(Piece::Copy(Arc::clone(source), range));
     }
 
     /// Length in bytes.

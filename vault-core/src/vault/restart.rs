@@ -1,0 +1,97 @@
+//! Restart: one seal that stands for all before it. docs/format.md, "Restart".
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::crypto::random::{self, Random};
+use crate::error::EditError;
+use crate::format::front::{Header, Pages, Table};
+use crate::format::id::SealId;
+use crate::format::page::Blobs;
+use crate::format::seal::{Changes, Record};
+use crate::format::{cbor, limits};
+use crate::vault::UnlockedVault;
+use crate::vault::entry::SealedEntry;
+use crate::vault::write::{Saved, Whole};
+
+impl UnlockedVault {
+    /// The vault with a log of one seal, and with as many pages as wanted. Every entry keeps its line. Verifies the whole
+    /// file first.
+    ///
+    /// # Errors
+    /// [`EditError::Verify`], [`EditError::TooManyChanges`].
+    pub fn compact(
+        &self,
+        pages: Pages,
+        author: &str,
+        reason: Option<&str>,
+        now: u64,
+        random: &mut dyn Random,
+    ) -> Result<Saved, EditError> {
+        let mut all: Vec<Vec<SealedEntry>> = vec![Vec::new(); usize::from(pages.count())];
+        let read = self.each_verified_page(Blobs::Canonical, |page| {
+            Ok(page.entries.iter().map(|entry| SealedEntry::from_page(&page, entry, &self.source)).collect::<Vec<_>>())
+        })?;
+        // Ids begin with the page's digits, so the order of old pages is that of new ones.
+        for entry in read.into_iter().flatten() {
+            all[usize::from(pages.of(entry.id.0))].push(entry);
+        }
+        let (replaces, records) = self.history()?;
+        let changes = Changes {
+            time: now,
+            author: author.to_owned(),
+            reason: reason.map(str::to_owned),
+            replaces,
+            records,
+            ..Changes::default()
+        };
+        Whole {
+            header: Header { pages, ..self.front.header.clone() },
+            table: Table::new(pages, self.slots().to_vec(), self.front.table.roster.clone()),
+            pages: all,
+            generation: self.generation() + 1,
+            restart: true,
+            changes,
+            sealers: &self.sealers,
+        }
+        .write(SealId(random::array(random)), random)
+        .ok_or(EditError::TooManyChanges)
+    }
+
+    /// What a restart says of the seals that it drops: their ids, and the newest of their changes.
+    pub(crate) fn history(&self) -> Result<(BTreeSet<SealId>, Vec<Record>), EditError> {
+        // Ids with a generation to go by: a replaced seal without a record counts as older than any with one.
+        let mut ids: BTreeMap<SealId, u64> = BTreeMap::new();
+        let mut records = Vec::new();
+        for (seal, changes) in self.all_changes()? {
+            let generation = self.log.seals()[&seal].generation;
+            for id in &changes.replaces {
+                ids.entry(*id).or_insert(0);
+            }
+            for record in &changes.records {
+                ids.insert(record.seal, record.generation);
+                records.push(record.clone());
+            }
+            ids.insert(seal, generation);
+            // What this seal replaced is united in the new one's list.
+            let own = Changes { replaces: BTreeSet::new(), records: Vec::new(), ..changes };
+            records.push(Record { seal, generation, changes: own });
+        }
+        let mut by_age: Vec<(u64, SealId)> = ids.into_iter().map(|(id, generation)| (generation, id)).collect();
+        by_age.sort_unstable();
+        let surplus = by_age.len().saturating_sub(limits::REPLACES);
+        let replaces = by_age.into_iter().skip(surplus).map(|(_, id)| id).collect();
+
+        records.sort_by_key(|record| (record.generation, record.seal));
+        let mut size = 0;
+        let kept = records
+            .iter()
+            .rev()
+            .take(limits::RECORDS)
+            .take_while(|record| {
+                size += cbor::to_vec(*record).len();
+                size <= limits::RECORD_BYTES
+            })
+            .count();
+        Ok((replaces, records.split_off(records.len() - kept)))
+    }
+}
