@@ -4,5 +4,7 @@
 //! docs/format.md is the specification of the file, docs/architecture.md the plan of the house.
 
 pub mod crypto;
+pub mod format;
+pub mod keys;
 pub mod secret;
 pub mod source;
