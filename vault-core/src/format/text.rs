@@ -101,6 +101,9 @@ pub fn decoded_len(text: usize) -> Option<usize> {
 }
 
 /// Appends lower-case hexadecimal.
+///
+/// # Panics
+/// If the result does not fit into memory.
 pub fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     let start = out.len();
     out.resize(start + 2 * bytes.len(), 0);
