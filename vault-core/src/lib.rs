@@ -9,4 +9,5 @@ pub mod format;
 pub mod keys;
 pub mod secret;
 pub mod source;
+pub mod store;
 pub mod vault;

@@ -124,6 +124,8 @@ macro_rules! assert_not_impl {
         let _ = <$type as AmbiguousIfImplemented<_>>::item;
     };)+ };
 }
+#[cfg(test)]
+pub(crate) use assert_not_impl;
 
 #[cfg(test)]
 mod tests {

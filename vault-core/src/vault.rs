@@ -35,9 +35,9 @@ pub mod create;
 pub mod edit;
 mod entry;
 mod log;
-pub mod merge;
+
 pub mod restart;
-pub mod salvage;
+
 mod write;
 
 /// A file that was read as far as that goes without a key.

@@ -1,0 +1,289 @@
+//! Unlocking: from credentials and slot lines to the master key, with all work bounded beforehand.
+
+use std::fmt;
+
+use crate::crypto::kdf::{CostError, KdfCost, MAX_MEMORY_KIB};
+use crate::format::slot::{Label, SealedIdentity, SlotId, SlotKind, SlotLine};
+use crate::keys::age::{Identity, Match};
+use crate::keys::machine::MachineKey;
+use crate::keys::passphrase::{self, MAX_PASSPHRASE, OpenError, PassphraseKind, Place};
+use crate::keys::{VaultHeaderParts, unwrap_master};
+use crate::secret::{Key, Master, Passphrase};
+
+/// Most passphrase slots that are tried in one unlock.
+pub const MAX_PASSPHRASE_SLOTS: usize = 8;
+/// Most memory of all of them together, in KiB: a measure of time, as they are tried one after another.
+pub const MAX_PASSPHRASE_MEMORY_KIB: u64 = 6_291_456;
+
+/// What somebody unlocks with. Each is tried on slots of its own kind only. No `Debug`, `Clone` or `PartialEq`.
+pub enum Credential {
+    /// For slots of kind `age`.
+    Identities(Vec<Identity>),
+    /// For slots of kind `passphrase`.
+    Passphrase(Passphrase),
+    /// For slots of kind `recovery`.
+    RecoveryCode(Passphrase),
+    /// For slots of kind `machine`, of its own vault only.
+    MachineKey(MachineKey),
+}
+
+/// What an unlock may cost, and which slot it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnlockPolicy {
+    /// Most memory that one passphrase slot may ask for; less than the format's limit counts as that limit.
+    pub max_kdf_memory_kib: u32,
+    /// Only the slot with this label.
+    pub only_slot: Option<Label>,
+}
+
+impl Default for UnlockPolicy {
+    fn default() -> Self {
+        Self { max_kdf_memory_kib: MAX_MEMORY_KIB, only_slot: None }
+    }
+}
+
+/// The master key, and how it was come by.
+pub struct Opened {
+    /// It is the one that the header commits to.
+    pub master: Key<Master>,
+    /// The slot that gave it.
+    pub slot: SlotId,
+    /// The highest generation that a given machine key pins: the vault must not be older.
+    pub pinned: Option<u64>,
+}
+
+/// Why there is no master key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnlockError {
+    /// Wrong passphrase or key, or a damaged slot or header: nobody can tell.
+    NoSlotMatches {
+        /// How many slots were tried.
+        tried: usize,
+    },
+    /// The vault has no slot with this label.
+    NoSuchSlot {
+        /// The label asked for.
+        label: Label,
+    },
+    /// A slot asks for more memory than is allowed; no other matched.
+    TooCostly {
+        /// What it asks for, in KiB.
+        required_kib: u32,
+        /// What is allowed, in KiB.
+        allowed_kib: u32,
+    },
+    /// A slot asks for what the format does not allow; no other matched.
+    CostOutOfBounds,
+    /// More passphrase slots than are tried in one unlock, or too costly together: name one. None was tried.
+    TooManySlots {
+        /// How many there are to try.
+        slots: usize,
+        /// What they ask for together, in KiB.
+        required_kib: u64,
+    },
+    /// There is not enough memory for a slot; no other matched.
+    NotEnoughMemory,
+    /// The passphrase is longer than 4,096 bytes.
+    PassphraseTooLong,
+    /// The machine key is for a vault with another uuid.
+    OtherVault {
+        /// The machine key's.
+        expected: [u8; 16],
+        /// The file's.
+        found: [u8; 16],
+    },
+    /// The machine key is for this vault under another master key: it was rotated, or somebody replaced the file.
+    ReplacedOrRotated {
+        /// The machine key's.
+        expected: [u8; 32],
+        /// The file's.
+        found: [u8; 32],
+    },
+}
+
+impl fmt::Display for UnlockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSlotMatches { .. } => f.write_str("wrong passphrase or key, or the key slot is damaged"),
+            Self::NoSuchSlot { label } => write!(f, "no key slot has the label \"{label}\""),
+            Self::TooCostly { required_kib, allowed_kib } => {
+                write!(f, "a key slot asks for {required_kib} KiB of memory, {allowed_kib} KiB are allowed")
+            }
+            Self::CostOutOfBounds => f.write_str("a key slot asks for a cost outside the format's limits"),
+            Self::TooManySlots { slots, .. } => {
+                write!(f, "{slots} key slots match, which is too much to try at once")
+            }
+            Self::NotEnoughMemory => f.write_str("not enough memory to open the key slot"),
+            Self::PassphraseTooLong => f.write_str("the passphrase is longer than 4,096 bytes"),
+            Self::OtherVault { .. } => f.write_str("the machine key belongs to another vault"),
+            Self::ReplacedOrRotated { .. } => {
+                f.write_str("the vault was rotated or replaced since the machine key was made")
+            }
+        }
+    }
+}
+
+impl std::error::Error for UnlockError {}
+
+/// The master key, from the first slot that one of the credentials opens.
+///
+/// Identities come first, as they cost nothing; then passphrases, whose whole cost is known before any is spent.
+///
+/// # Errors
+/// [`UnlockError`]
+pub fn open_master(
+    header: &VaultHeaderParts,
+    slots: &[SlotLine],
+    credentials: &[Credential],
+    policy: &UnlockPolicy,
+) -> Result<Opened, UnlockError> {
+    let pinned = check_pins(header, credentials)?;
+    let slots = wanted_slots(slots, policy)?;
+    let mut tried = 0;
+    for candidate in identity_candidates(&slots, credentials) {
+        tried += 1;
+        let Candidate { slot, with: identity } = candidate;
+        if let Some(master) = unwrap_master(header, slot.id, identity, &slot.key) {
+            return Ok(Opened { master, slot: slot.id, pinned });
+        }
+    }
+
+    let (plan, mut refused) = passphrase_candidates(&slots, credentials, policy)?;
+    for Candidate { slot, with } in plan {
+        tried += 1;
+        let place = Place { uuid: &header.uuid, slot: slot.id, kind: with.kind, recipient: &slot.recipient };
+        match passphrase::open(&place, with.sealed, with.passphrase, with.cost) {
+            Ok(identity) => {
+                if let Some(master) = unwrap_master(header, slot.id, &identity, &slot.key) {
+                    return Ok(Opened { master, slot: slot.id, pinned });
+                }
+            }
+            Err(OpenError::NotOpened) => {}
+            Err(OpenError::NotEnoughMemory) => {
+                refused.get_or_insert(UnlockError::NotEnoughMemory);
+            }
+        }
+    }
+    Err(refused.unwrap_or(UnlockError::NoSlotMatches { tried }))
+}
+
+/// A machine key says which vault it expects. All of it is public, so the answer may be plain.
+fn check_pins(header: &VaultHeaderParts, credentials: &[Credential]) -> Result<Option<u64>, UnlockError> {
+    let mut pinned = None;
+    for credential in credentials {
+        let Credential::MachineKey(key) = credential else { continue };
+        let expected = key.vault();
+        if expected.uuid != header.uuid {
+            return Err(UnlockError::OtherVault { expected: expected.uuid, found: header.uuid });
+        }
+        if expected.commitment != header.commitment {
+            let (expected, found) = (expected.commitment, header.commitment);
+            return Err(UnlockError::ReplacedOrRotated { expected, found });
+        }
+        pinned = pinned.max(Some(key.generation()));
+    }
+    Ok(pinned)
+}
+
+fn wanted_slots<'a>(slots: &'a [SlotLine], policy: &UnlockPolicy) -> Result<Vec<&'a SlotLine>, UnlockError> {
+    let Some(label) = &policy.only_slot else { return Ok(slots.iter().collect()) };
+    let wanted: Vec<_> = slots.iter().filter(|slot| slot.label == *label).collect();
+    if wanted.is_empty() { Err(UnlockError::NoSuchSlot { label: label.clone() }) } else { Ok(wanted) }
+}
+
+/// A slot, and what to try on it.
+struct Candidate<'a, T> {
+    slot: &'a SlotLine,
+    with: T,
+}
+
+/// Slots whose recipient is a given identity's first, then those where only trying tells.
+fn identity_candidates<'a>(
+    slots: &[&'a SlotLine],
+    credentials: &'a [Credential],
+) -> Vec<Candidate<'a, &'a Identity>> {
+    let (mut sure, mut unsure) = (Vec::new(), Vec::new());
+    for credential in credentials {
+        let (kind, identities) = match credential {
+            Credential::Identities(identities) => (SlotKind::Age, identities.as_slice()),
+            Credential::MachineKey(key) => (SlotKind::Machine, std::slice::from_ref(key.identity())),
+            Credential::Passphrase(_) | Credential::RecoveryCode(_) => continue,
+        };
+        for identity in identities {
+            for slot in slots.iter().filter(|slot| slot.kind == kind) {
+                match identity.matches(&slot.recipient) {
+                    Match::Yes => sure.push(Candidate { slot, with: identity }),
+                    Match::Unknown => unsure.push(Candidate { slot, with: identity }),
+                    Match::No => {}
+                }
+            }
+        }
+    }
+    sure.append(&mut unsure);
+    sure
+}
+
+/// A passphrase with all that it takes to try it.
+struct Attempt<'a> {
+    kind: PassphraseKind,
+    sealed: &'a SealedIdentity,
+    passphrase: &'a Passphrase,
+    cost: KdfCost,
+}
+
+type PassphrasePlan<'a> = (Vec<Candidate<'a, Attempt<'a>>>, Option<UnlockError>);
+
+/// The slots to try, in the order of the file, and why the first of the others is left out.
+fn passphrase_candidates<'a>(
+    slots: &[&'a SlotLine],
+    credentials: &'a [Credential],
+    policy: &UnlockPolicy,
+) -> Result<PassphrasePlan<'a>, UnlockError> {
+    let (mut plan, mut refused) = (Vec::new(), None);
+    for credential in credentials {
+        let (kind, passphrase) = match credential {
+            Credential::Passphrase(passphrase) => (PassphraseKind::Passphrase, passphrase),
+            Credential::RecoveryCode(code) => (PassphraseKind::Recovery, code),
+            Credential::Identities(_) | Credential::MachineKey(_) => continue,
+        };
+        if passphrase.expose().len() > MAX_PASSPHRASE {
+            return Err(UnlockError::PassphraseTooLong);
+        }
+        for slot in slots {
+            let sealed = match (&slot.kind, kind) {
+                (SlotKind::Passphrase(sealed), PassphraseKind::Passphrase)
+                | (SlotKind::Recovery(sealed), PassphraseKind::Recovery) => sealed,
+                _ => continue,
+            };
+            match KdfCost::new(sealed.memory_kib, sealed.passes, sealed.lanes, policy.max_kdf_memory_kib) {
+                Ok(cost) => plan.push(Candidate { slot, with: Attempt { kind, sealed, passphrase, cost } }),
+                // Somebody else's slot may be dearer than this machine can afford.
+                Err(error) => {
+                    refused.get_or_insert(error.into());
+                }
+            }
+        }
+    }
+    let required_kib = plan.iter().map(|candidate| u64::from(candidate.with.cost.memory_kib())).sum();
+    // One slot is always allowed what the user allowed it.
+    let allowed_kib = MAX_PASSPHRASE_MEMORY_KIB.max(policy.max_kdf_memory_kib.into());
+    if plan.len() > MAX_PASSPHRASE_SLOTS || required_kib > allowed_kib {
+        return Err(UnlockError::TooManySlots { slots: plan.len(), required_kib });
+    }
+    Ok((plan, refused))
+}
+
+impl From<CostError> for UnlockError {
+    fn from(error: CostError) -> Self {
+        match error {
+            CostError::OutOfBounds => Self::CostOutOfBounds,
+            CostError::TooMuchMemory { required_kib, allowed_kib } => {
+                Self::TooCostly { required_kib, allowed_kib }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
