@@ -6,3 +6,4 @@
 pub mod crypto;
 pub mod secret;
 pub mod source;
+pub mod store;
