@@ -78,12 +78,13 @@ impl Lock {
         temp.set_mode(temp.kept_mode(&old, permissions(&old))?)?;
         temp.write_text(text)?;
         temp.sync()?;
+        let new = Snapshot::of(temp.file().try_clone()?).map_err(unreadable)?;
         self.check_unchanged()?;
         let file = temp.rename_over(name)?;
         folder.sync().map_err(ReplaceError::FolderNotSynced)?;
         // The temporary file's lock kept other writers away until the new state was durable.
         let _ = file.unlock();
-        Snapshot::of(file).map_err(unreadable)
+        Ok(new)
     }
 
     /// Programs that do not follow the lock, such as git, may have been here.
@@ -127,11 +128,11 @@ pub(super) fn check_length(text: &Text<'_>) -> Result<(), ReplaceError> {
     }
 }
 
-/// The new file was written, but cannot be looked at.
+/// The new file, not yet in place, cannot be looked at.
 pub(super) fn unreadable(error: StoreError) -> ReplaceError {
     match error {
-        StoreError::Io(error) => ReplaceError::FolderNotSynced(error),
-        other => ReplaceError::FolderNotSynced(std::io::Error::other(other)),
+        StoreError::Io(error) | StoreError::PermissionDenied(error) => error.into(),
+        other => ReplaceError::Io(std::io::Error::other(other)),
     }
 }
 

@@ -36,11 +36,12 @@ pub fn create(path: &Path, text: &Text<'_>, mode: u32) -> Result<Snapshot, Repla
     temp.set_mode(mode)?;
     temp.write_text(text)?;
     temp.sync()?;
+    let new = Snapshot::of(temp.file().try_clone()?).map_err(unreadable)?;
     let file = temp.rename_new(&name)?;
     folder.sync().map_err(ReplaceError::FolderNotSynced)?;
     // The temporary file's lock kept writers away until the new vault was durable.
     let _ = file.unlock();
-    Snapshot::of(file).map_err(unreadable)
+    Ok(new)
 }
 
 /// Writes a file in one step: it appears complete and durable, or not at all. A link in its place is never followed.

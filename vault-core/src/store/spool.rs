@@ -72,7 +72,7 @@ fn nameless(_: &Folder) -> Option<Result<File, ReplaceError>> {
 }
 
 /// A file whose name is taken away at once.
-fn unlinked(place: &Place) -> Result<File, ReplaceError> {
+pub(super) fn unlinked(place: &Place) -> Result<File, ReplaceError> {
     // Dropping it removes the name.
     let temp = Temp::free(&place.folder, free_names(&place.name))?;
     Ok(temp.file().try_clone()?)

@@ -133,15 +133,18 @@ impl<'a> Temp<'a> {
     pub(super) fn rename_new(mut self, name: &OsStr) -> Result<File, ReplaceError> {
         match rename_no_replace(self.folder.file(), &self.name, name) {
             Ok(()) => Ok(self.take()),
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-                // The old way: a second name fails if it exists. Dropping `self` takes the first one away.
-                let folder = self.folder.file();
-                linkat(folder, &self.name, folder, name, AtFlags::empty())
-                    .map_err(ReplaceError::of_rename)?;
-                Ok(self.file().try_clone()?)
-            }
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => self.link_new(name),
             Err(error) => Err(ReplaceError::of_rename(error)),
         }
+    }
+
+    /// The old way: a second name fails if it exists. Dropping `self` takes the first one away.
+    pub(super) fn link_new(self, name: &OsStr) -> Result<File, ReplaceError> {
+        let folder = self.folder.file();
+        // First what can still fail.
+        let file = self.file().try_clone()?;
+        linkat(folder, &self.name, folder, name, AtFlags::empty()).map_err(ReplaceError::of_rename)?;
+        Ok(file)
     }
 
     fn take(&mut self) -> File {

@@ -202,7 +202,7 @@ fn files_and_texts_over_the_limit_are_refused() {
 #[test]
 fn an_unreadable_file_is_said_to_be_unreadable() {
     let (_folder, path) = folder_with_vault();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     as_ordinary_user(|| {
         assert!(matches!(read(&path), Err(StoreError::PermissionDenied(_))));
         assert!(matches!(lock(&path), Err(StoreError::PermissionDenied(_))));
@@ -449,4 +449,26 @@ fn nothing_below_a_root_leads_out_of_it() {
     assert_eq!(fs::read(&victim).unwrap(), b"old");
     assert_eq!(names_in(outside.path()), ["secrets.vault"]);
     assert_eq!(names_in(folder.path()), ["root"]);
+}
+
+#[test]
+fn without_nameless_files_a_spool_loses_its_name_at_once() {
+    let (folder, path) = folder_with_vault();
+    let mut file = super::spool::unlinked(&super::folder::Place::of(&path).unwrap()).unwrap();
+    file.write_all(b"ciphertext").unwrap();
+    assert_eq!(file.metadata().unwrap().nlink(), 0);
+    assert_eq!(names_in(folder.path()), ["secrets.vault"]);
+}
+
+#[test]
+fn without_renaming_to_a_free_name_a_link_never_replaces_either() {
+    let (folder, path) = folder_with_vault();
+    let place = super::folder::Place::of(&path).unwrap();
+    let temp = || super::temp::Temp::fixed(&place.folder, ".temp".into()).unwrap();
+    let taken = temp().link_new("secrets.vault".as_ref());
+    assert!(matches!(taken, Err(ReplaceError::AlreadyExists)));
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+    temp().link_new("free".as_ref()).unwrap();
+    assert_eq!(names_in(folder.path()), ["free", "secrets.vault"]);
+    assert_eq!(fs::metadata(folder.path().join("free")).unwrap().nlink(), 1);
 }
