@@ -8,6 +8,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
 use super::*;
 use crate::source::{Source, Text};
 
@@ -43,12 +45,16 @@ fn mode_of(path: &Path) -> u32 {
 
 /// Runs without root's right to ignore permissions.
 fn as_ordinary_user<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    without(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH, work)
+}
+
+/// Runs in a thread that lacks some of root's rights.
+fn without<T: Send>(rights: CapabilitySet, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         scope
             .spawn(|| {
                 let mut sets = capabilities(None).unwrap();
-                sets.effective -= CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+                sets.effective -= rights;
                 set_capabilities(None, sets).unwrap();
                 work()
             })
@@ -158,6 +164,25 @@ fn mode_is_kept_even_if_it_forbids_writing() {
         assert_eq!(mode_of(&path), mode);
         assert_eq!(read(&path).unwrap().mode(), mode);
     }
+}
+
+/// Only root can give files away, so only root can see them kept.
+#[test]
+fn owner_is_kept_or_the_new_group_gets_no_more_than_everybody() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let (_folder, path) = folder_with_vault();
+    std::os::unix::fs::chown(&path, Some(1234), Some(4321)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
+    let state = |path: &Path| {
+        let now = fs::metadata(path).unwrap();
+        (now.uid(), now.gid(), mode_of(path))
+    };
+    lock(&path).unwrap().replace(&text(b"new")).unwrap();
+    assert_eq!(state(&path), (1234, 4321, 0o664));
+    without(CapabilitySet::CHOWN, || lock(&path).unwrap().replace(&text(b"newer")).unwrap());
+    assert_eq!(state(&path), (0, 0, 0o644));
 }
 
 #[test]
@@ -454,7 +479,7 @@ fn nothing_below_a_root_leads_out_of_it() {
 #[test]
 fn without_nameless_files_a_spool_loses_its_name_at_once() {
     let (folder, path) = folder_with_vault();
-    let mut file = super::spool::unlinked(&super::folder::Place::of(&path).unwrap()).unwrap();
+    let mut file = spool::unlinked(&folder::Place::of(&path).unwrap()).unwrap();
     file.write_all(b"ciphertext").unwrap();
     assert_eq!(file.metadata().unwrap().nlink(), 0);
     assert_eq!(names_in(folder.path()), ["secrets.vault"]);
@@ -463,8 +488,8 @@ fn without_nameless_files_a_spool_loses_its_name_at_once() {
 #[test]
 fn without_renaming_to_a_free_name_a_link_never_replaces_either() {
     let (folder, path) = folder_with_vault();
-    let place = super::folder::Place::of(&path).unwrap();
-    let temp = || super::temp::Temp::fixed(&place.folder, ".temp".into()).unwrap();
+    let place = folder::Place::of(&path).unwrap();
+    let temp = || temp::Temp::fixed(&place.folder, ".temp".into()).unwrap();
     let taken = temp().link_new("secrets.vault".as_ref());
     assert!(matches!(taken, Err(ReplaceError::AlreadyExists)));
     assert_eq!(fs::read(&path).unwrap(), b"old");
