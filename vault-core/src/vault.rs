@@ -22,7 +22,7 @@ use crate::format::roster::Roster;
 use crate::format::seal::{Changes, Place};
 use crate::format::slot::SlotLine;
 use crate::format::limits;
-use crate::keys::open::{Credential, UnlockError, UnlockPolicy, open_master};
+use crate::keys::{Credential, UnlockError, UnlockPolicy, open_master};
 use crate::keys::{VaultHeaderParts, VaultId};
 use crate::secret::{Key, Master, Secret};
 use crate::source::Source;
@@ -38,6 +38,8 @@ mod log;
 
 pub mod restart;
 
+#[cfg(test)]
+mod tests;
 mod write;
 
 /// A file that was read as far as that goes without a key.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
+use minicbor::decode::{self, Decode, Decoder};
+use minicbor::encode::{self, Encode, Encoder};
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;

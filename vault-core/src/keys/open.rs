@@ -34,11 +34,13 @@ pub struct UnlockPolicy {
     pub max_kdf_memory_kib: u32,
     /// Only the slot with this label.
     pub only_slot: Option<Label>,
+    /// A vault older than a machine key says is meant.
+    pub allow_rollback: bool,
 }
 
 impl Default for UnlockPolicy {
     fn default() -> Self {
-        Self { max_kdf_memory_kib: MAX_MEMORY_KIB, only_slot: None }
+        Self { max_kdf_memory_kib: MAX_MEMORY_KIB, only_slot: None, allow_rollback: false }
     }
 }
 

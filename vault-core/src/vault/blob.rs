@@ -67,7 +67,7 @@ impl BlobWriter {
         let limit = limit.min(limits::ATTACHMENT);
         let id = BlobId(random::array(random));
         let key = Key::init_with(|key| random.fill(key));
-        let cipher = BlobCipher::new(&key, &id);
+        let cipher = BlobCipher::new(&key, &id.0);
         let mut attachment = Attachment { id, key, length: 0 };
         let mut line = Vec::with_capacity(64 + text::encoded_len(FULL_CHUNK));
         let mut written = 0;
@@ -107,7 +107,8 @@ impl BlobWriter {
         loop {
             let room = (CHUNK - chunk.len()) as u64;
             let fill = zeros.min(room);
-            chunk.resize(chunk.len() + usize::try_from(fill).expect("less than a chunk"), 0);
+            let filled = chunk.len() + usize::try_from(fill).expect("less than a chunk");
+            chunk.resize(filled, 0);
             zeros -= fill;
             put(index, zeros == 0, &mut chunk)?;
             if zeros == 0 {
@@ -168,7 +169,7 @@ pub struct BlobReader {
 impl BlobReader {
     pub(crate) fn new(attachment: &Attachment, lines: BlobLines) -> Self {
         Self {
-            cipher: BlobCipher::new(&attachment.key, &attachment.id),
+            cipher: BlobCipher::new(&attachment.key, &attachment.id.0),
             length: attachment.length,
             given: 0,
             index: 0,
