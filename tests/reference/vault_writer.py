@@ -1,4 +1,4 @@
-"""A writer of vault files for the tests of the reader: it writes valid ones, and, through the hooks `edit_*`, invalid ones that are well sealed.
+"""A writer of vault files for the tests of the reader: valid ones, and, through hooks `edit_*`, invalid ones that are well sealed.
 
 Not for use with secrets: it keeps everything in plain memory. Written from docs/format.md alone.
 """
@@ -14,10 +14,6 @@ import pyrage
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_encrypt as aead_seal
 
 CHUNK = 49_152
-
-
-class Raw(bytes):
-    """CBOR that is already encoded, rightly or wrongly."""
 
 
 def b64(data):
@@ -36,8 +32,6 @@ def head_of(major, count):
 
 
 def cbor(item):
-    if isinstance(item, Raw):
-        return bytes(item)
     if item is None or isinstance(item, bool):
         return {False: b"\xf4", True: b"\xf5", None: b"\xf6"}[item]
     if isinstance(item, int):
@@ -68,7 +62,7 @@ def same(thing):
 
 
 class Writer:
-    """A vault in the making. `entries[page][entry id]` are lines, `seals[seal id]` the section and the line, `heads[place]` seal id and tag."""
+    """A vault in the making: `entries[page][entry id]` are lines, `seals[seal id]` section and line, `heads[place]` seal id and tag."""
 
     def __init__(self, pages=256, seed=1):
         self.random = random.Random(seed)
@@ -98,7 +92,8 @@ class Writer:
 
     # Slots
 
-    def add_slot(self, label, kind="age", passphrase=None, slot_id=None, edit_wrapped=same, m=19_456, t=1, p=1, identity_inside=None, further=""):
+    def add_slot(self, label, kind="age", passphrase=None, slot_id=None, edit_wrapped=same, m=19_456, t=1, p=1,
+                 identity_inside=None, further=""):
         slot_id = slot_id or self.bytes(16)
         identity = self.identities.get(slot_id) or pyrage.x25519.Identity.generate()
         recipient = str(identity.to_public())
@@ -146,8 +141,8 @@ class Writer:
         chunks = [b64(aead_seal(piece, b"blob\0" + blob, nonce, key)) for piece, nonce in zip(pieces, nonces)]
         return [blob, key, len(value)], (blob, chunks)
 
-    def set(self, name, fields, attributes=None, expires=None, alternatives=(), meta=None, secrets=None, entry_id=None, page=None, drop_blob=False,
-            extra_blob=False, edit_padded=same, edit_cbor=same, edit_attachment=same):
+    def set(self, name, fields, attributes=None, expires=None, alternatives=(), meta=None, secrets=None, entry_id=None, page=None,
+            drop_blob=False, extra_blob=False, edit_padded=same, edit_cbor=same, edit_attachment=same):
         """Write an entry: fields are bytes (inline) or a list of one bytes (an attachment). Returns the place it changes."""
         entry_id = entry_id or self.entry_id(name)
         files, infos, values = [], {}, {}
@@ -203,8 +198,8 @@ class Writer:
         named = {one for places in lists.values() for one in places.get(place, [])}
         return sorted(seal for seal, places in lists.items() if place in places and seal not in named)
 
-    def commit(self, places, changes=None, reason=None, restart=False, edit_links=same, edit_changes=same, section=None, seal_id=None, dropped=None,
-               links_edits=None, changes_edits=None):
+    def commit(self, places, changes=None, reason=None, restart=False, edit_links=same, edit_changes=same, section=None, seal_id=None,
+               dropped=None, links_edits=None, changes_edits=None):
         """Write one seal over these places; hooks see the plain structures before they are sealed."""
         seal_id = seal_id or self.bytes(16)
         places, parents = sorted(set(places)), [] if restart else self.tips()
@@ -216,7 +211,8 @@ class Writer:
         written = edit_changes({1: self.time, 2: "ann", **({3: reason} if reason else {}), **(changes or {})})
         numbers = [place for place in places if place]
         section = section if section is not None else numbers[0] if numbers else 0
-        parts = self.sealed("seal", seal_id + b"\0", links, **(links_edits or {})), self.sealed("seal", seal_id + b"\1", written, **(changes_edits or {}))
+        parts = (self.sealed("seal", seal_id + b"\0", links, **(links_edits or {})),
+                 self.sealed("seal", seal_id + b"\1", written, **(changes_edits or {})))
         if restart:
             self.seals, self.plain, self.heads = {}, {}, {}
         self.seals[seal_id] = (section, f"seal {seal_id.hex()} {parts[0]} {parts[1]}\n")
@@ -253,7 +249,8 @@ class Writer:
             return f"head {self.heads[place][0].hex()} {self.heads[place][1].hex()}\n" if place in self.heads else ""
 
         sections = [f"{number:0{self.digits}x}" for number in range(self.pages)]
-        out = [f"vault/1 {self.pages}\nid {self.uuid.hex()} {self.salt.hex()} {self.commitment.hex()}\n\nslots\n", head(0), self.lines_of(0, False), "\n"]
+        out = [f"vault/1 {self.pages}\nid {self.uuid.hex()} {self.salt.hex()} {self.commitment.hex()}\n\nslots\n"]
+        out += [head(0), self.lines_of(0, False), "\n"]
         for place, name in enumerate(["slots"] + sections):
             out += [f"log {name}\n"] + [line for _, (section, line) in sorted(self.seals.items()) if section == place]
         out.append("\n")
