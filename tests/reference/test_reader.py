@@ -8,13 +8,16 @@ import hashlib
 import io
 import json
 import os
+import random
 import tempfile
 import unicodedata
 import unittest
+from unittest import mock
 
 import pyrage
 
 import vault_reader
+import vault_text
 from vault_reader import Denied, Refused, read
 from vault_shapes import cbor as decode
 from vault_writer import Writer, cbor, pad
@@ -28,7 +31,8 @@ def basic(pages=256, seed=1, **slot):
     vault.ann = vault.add_slot("ann", **slot)
     vault.write_roster()
     vault.commit([0], {5: [[0, vault.ann]]})
-    vault.commit([vault.set("github/token", {"secret": b"abc"}, {"url": "https://github.com"})], {4: [{1: 0, 2: "github/token", 4: ["secret"]}]})
+    token = vault.set("github/token", {"secret": b"abc"}, {"url": "https://github.com"})
+    vault.commit([token], {4: [{1: 0, 2: "github/token", 4: ["secret"]}]})
     vault.commit([vault.set("aws/key", {"secret": b"def", "file": [b"x" * 70]}, expires=5)], {4: [{1: 0, 2: "aws/key"}]}, reason="why")
     return vault
 
@@ -66,9 +70,11 @@ class Valid(unittest.TestCase):
     def test_all_that_was_written_is_given_out(self):
         vault = basic()
         found = opened(vault)
-        self.assertEqual((found["uuid"], found["pages"], found["generation"], found["seals"], found["epoch"]), (vault.uuid.hex(), 256, 3, 3, 0))
+        top = [found[key] for key in ("uuid", "pages", "generation", "seals", "epoch")]
+        self.assertEqual(top, [vault.uuid.hex(), 256, 3, 3, 0])
         self.assertEqual(found["tips"], [vault.tips()[0].hex()])
-        self.assertEqual(found["slots"], [{"id": vault.ann.hex(), "kind": "age", "label": "ann", "recipient": str(vault.identities[vault.ann].to_public())}])
+        recipient = str(vault.identities[vault.ann].to_public())
+        self.assertEqual(found["slots"], [{"id": vault.ann.hex(), "kind": "age", "label": "ann", "recipient": recipient}])
         self.assertEqual(sorted(found["entries"]), ["aws/key", "github/token"])
         entry = found["entries"]["aws/key"]
         self.assertEqual(entry["expires"], 5)
@@ -134,7 +140,8 @@ class Valid(unittest.TestCase):
         ours.merge_text(theirs)
         with self.assertRaisesRegex(Refused, "several last seals"):
             opened(ours)
-        others = [({1: tip, 3: {"url": None}, 4: {"secret": [0, 0], "pin": None}, 5: None}, {"secret": b"2"}), ({1: tip, 2: "other", 6: True}, {})]
+        others = [({1: tip, 3: {"url": None}, 4: {"secret": [0, 0], "pin": None}, 5: None}, {"secret": b"2"}),
+                  ({1: tip, 2: "other", 6: True}, {})]
         ours.commit([ours.set("mail", {"secret": b"1"}, alternatives=others)], {4: [{1: 3, 2: "mail"}]})
         alternatives = opened(ours)["entries"]["mail"]["alternatives"]
         self.assertEqual(alternatives, [
@@ -220,13 +227,21 @@ class Opening(unittest.TestCase):
             opened(vault, passphrase=SECRET)
 
     def test_argon2_parameters_out_of_range(self):
-        for good, bad in (("m=19456", "m=19455"), ("m=19456", "m=1048577"), ("t=1", "t=0"), ("t=1", "t=17"), ("p=1", "p=0"), ("p=1", "p=17"),
-                          ("m=19456 t=1", "m=1048576 t=5"), ("m=19456", "m=99999999999999999999"), ("m=19456", "m=019456")):
+        for good, bad in (("m=19456", "m=19455"), ("m=19456", "m=1048577"), ("t=1", "t=0"), ("t=1", "t=17"), ("p=1", "p=0"),
+                          ("p=1", "p=17"), ("m=19456 t=1", "m=1048576 t=5"), ("m=19456", "m=99999999999999999999"),
+                          ("m=19456", "m=019456")):
             vault = self.vault()
             vault.slots[vault.phrase][2] = replaced(good, bad)(vault.slots[vault.phrase][2])
             vault.commit([0])
             with self.subTest(bad), self.assertRaisesRegex(Refused, "Argon2id parameters|fields of a passphrase slot"):
                 opened(vault)
+
+    def test_salt_of_another_length(self):
+        vault = self.vault()
+        vault.slots[vault.phrase][2] = vault.slots[vault.phrase][2].replace(" identity", "AAAA identity")
+        vault.commit([0])
+        with self.assertRaisesRegex(Refused, "salt is not 16 bytes"):
+            opened(vault)
 
     def test_identity_inside_is_another(self):
         vault = self.vault(identity_inside=pyrage.x25519.Identity.generate())
@@ -316,7 +331,8 @@ class Text(unittest.TestCase):
     def test_white_space_and_line_ends(self):
         self.refuses(self.data.replace(b"\n", b"\r\n"), "printable ASCII")
         self.refuses(b"\xef\xbb\xbf" + self.data, "printable ASCII")
-        for old, new in ((b"slots\n", b"slots \n"), (b"log 00\n", b"log  00\n"), (b"vault/1 ", b"vault/2 "), (b"log 0a\n", b"log 0A\n"), (b"id ", b" id ")):
+        for old, new in ((b"slots\n", b"slots \n"), (b"log 00\n", b"log  00\n"), (b"vault/1 ", b"vault/2 "), (b"log 0a\n", b"log 0A\n"),
+                         (b"id ", b" id ")):
             self.refuses(self.data.replace(old, new, 1), "The file")
         self.refuses(self.data.replace(b"vault/1 256", b"vault/1 0256"), "The file")
 
@@ -371,6 +387,34 @@ class Text(unittest.TestCase):
         at = self.data.index(b"\nfile ")
         for count in (b"0", b"01", b"2", b"21847", b"9" * 5000):
             self.refuses(self.data[:at] + self.data[at:].replace(b" 1\n", b" " + count + b"\n", 1), "Attachments|The file|Limits")
+
+    def test_counts(self):
+        for name, limit, reason in (("SEALS_MAX", 2, "too many seals"), ("ENTRIES_MAX", 1, "too many entries"),
+                                    ("LINKS_MAX", 200, "links are too long"), ("ALL_LINKS_MAX", 600, "links are too long"),
+                                    ("FILE_MAX", 1000, "file is too long")):
+            with self.subTest(name), mock.patch.object(vault_text, name, limit):
+                self.refuses(self.data, reason)
+
+    def test_line_limits_count_the_newline(self):
+        short, long = 16 << 10, 96 << 10
+        for kind, limit in (("head ", short), ("slot ", short), ("id ", short), ("roster ", long), ("blob ", long), ("seal ", 16 << 20)):
+            at = self.data.index(b"\n" + kind.encode()) + 1
+            end = self.data.index(b"\n", at)
+            for length in (limit, limit - 1):
+                line = self.data[at:end] + b"A" * (length - (end - at))
+                with self.subTest(kind), self.assertRaises((Refused, Denied)) as raised:
+                    read(self.data[:at] + line + self.data[end:], identity=self.identity)
+                said = "Limits: line" in str(raised.exception)
+                self.assertEqual(said, length == limit, raised.exception)
+
+    def test_file_lines_out_of_order(self):
+        vault = basic()
+        vault.commit([vault.set("n", {"one": [b"1"], "two": [b"2"]})])
+        lines = vault.entries[vault.page_of(vault.entry_id("n"))][vault.entry_id("n")]
+        lines[1:] = lines[3:] + lines[1:3]
+        vault.commit([1 + vault.page_of(vault.entry_id("n"))])
+        with self.assertRaisesRegex(Refused, "file lines are not ascending"):
+            opened(vault)
 
     def test_chunks_swapped(self):
         vault = basic()
@@ -439,6 +483,33 @@ class Sealed(unittest.TestCase):
         ):
             self.with_entry(why, edit_cbor=edit)
 
+    def test_any_plaintext_is_opened_or_refused(self):
+        chance, refused = random.Random(7), 0
+
+        def edit(data):
+            data = bytearray(data)
+            for _ in range(chance.randint(1, 3)):
+                heads = (0, 1, 0x18, 0x20, 0x40, 0x61, 0x80, 0x9F, 0xA0, 0xC0, 0xF5, 0xF6, chance.randrange(256))
+                data[chance.randrange(len(data))] = chance.choice(heads)
+            return bytes(data)
+
+        base = basic()
+        alternatives = [({1: bytes(16), 3: {"url": None}, 4: {"secret": [0, 0]}, 5: None}, {"secret": b"2"})]
+        for turn in range(400):
+            vault = base.fork()
+            vault.ann, vault.random = base.ann, random.Random(turn)
+            if turn % 4 == 3:
+                vault.write_roster(edit_cbor=edit)
+            page = vault.set("mail", {"secret": b"1"}, {"a": "b"}, 7, alternatives, edit_cbor=edit if turn % 4 == 0 else lambda data: data)
+            vault.commit([0, page], {4: [{1: 2, 2: "mail", 5: "m"}], 6: [bytes(16)], 7: [[bytes(16), 1, {1: 1, 2: "a"}]]},
+                         links_edits={"edit_cbor": edit} if turn % 4 == 1 else None,
+                         changes_edits={"edit_cbor": edit} if turn % 4 == 2 else None)
+            try:
+                json.dumps(opened(vault))
+            except Refused:
+                refused += 1
+        self.assertGreater(refused, 200)
+
     def test_order_of_map_keys(self):
         with self.assertRaisesRegex(Refused, "ascending"):
             decode(b"\xa2\2\0\1\0")
@@ -468,11 +539,17 @@ class Sealed(unittest.TestCase):
         self.with_entry("Pages and entries: meta: value is not one", meta=member(3, {"secret": [2, 0]}))
         self.with_entry("Pages and entries: meta: not an array of the right length", meta=member(3, {"secret": [0]}))
         self.with_entry("Pages and entries: meta: not an unsigned integer", meta=member(4, True))
-        self.with_entry("Pages and entries: meta: a map member is missing", meta=lambda members: {k: v for k, v in members.items() if k != 5})
+        self.with_entry("Pages and entries: meta: a map member is missing", meta=lambda members: {k: members[k] for k in (1, 3, 4)})
+        self.with_entry("Pages and entries: meta: not a text string", meta=member(1, 5))
+        self.with_entry("Pages and entries: meta: not a map", meta=member(2, []))
+        self.with_entry("Pages and entries: meta: not a map", meta=lambda members: 0)
+        self.with_entry("Pages and entries: meta: not an array", meta=member(7, {}))
+        self.with_entry("Pages and entries: secret: not an array", secrets=member(1, {"secret": "text"}))
         self.with_entry("Pages and entries: meta: array is too short", meta=member(7, []))
         self.with_entry("Pages and entries: meta: value is not one", alternatives=[({1: bytes(16), 6: False}, {})])
         self.with_entry("Pages and entries: secret: byte string is too short or too long", fields={"secret": b"v" * 16_385})
-        self.with_entry("Pages and entries: secret: not an array of the right length", meta=member(3, {"secret": [1, 0]}), secrets=member(1, {"secret": [bytes(16), bytes(32)]}))
+        two = member(1, {"secret": [bytes(16), bytes(32)]})
+        self.with_entry("Pages and entries: secret: not an array of the right length", secrets=two)
 
     def test_an_entry_agrees_with_itself(self):
         self.with_entry("name does not give", meta=member(1, "mail2"))
@@ -502,7 +579,8 @@ class Sealed(unittest.TestCase):
         self.with_entry("padding is not zeros", fields={"secret": [b"12"]}, secrets=length(1))
         self.with_entry("attachment is too long", fields={"secret": [b"12"]}, secrets=length((1 << 30) + 1))
         self.with_entry("wrong number of chunks", fields={"secret": [b"12"]}, secrets=length(1 << 30))
-        self.with_entry("does not open", fields={"secret": [b"1"]}, secrets=lambda members: {1: {"secret": [members[1]["secret"][0], bytes(32), 1]}})
+        self.with_entry("does not open", fields={"secret": [b"1"]}, secrets=lambda members: {
+            1: {"secret": [members[1]["secret"][0], bytes(32), 1]}})
 
     def test_an_entry_in_another_page(self):
         vault = basic()
@@ -522,6 +600,7 @@ class Sealed(unittest.TestCase):
         self.with_seal("not an array of the right length", place(lambda one: one.pop()))
         self.with_seal("byte string is too short", place(lambda one: one.__setitem__(2, bytes(31))))
         self.with_seal("byte string is too short", member(2, [bytes(15)]))
+        self.with_seal("not a byte string", member(1, "text"))
         self.with_seal("ascending and distinct", lambda links: {**links, 4: links[4] * 2})
         self.with_seal("ascending and distinct", lambda links: {**links, 4: links[4] + [[0, [], bytes(32)]]})
         self.with_seal("ascending and distinct", lambda links: {**links, 2: links[2] * 2})
@@ -554,7 +633,8 @@ class Sealed(unittest.TestCase):
         other = vault.fork()
         vault.commit([vault.set("github/token", {"secret": b"2"})])
         first = vault.tips()[0]
-        other.commit([other.set("github/token", {"secret": b"3"})], edit_links=place(lambda one: one.__setitem__(1, one[1] + [first]) or one[1].sort()))
+        edit = place(lambda one: one.__setitem__(1, sorted(one[1] + [first])))
+        other.commit([other.set("github/token", {"secret": b"3"})], edit_links=edit)
         other.merge_text(vault)
         self.refuses(other, "no lower generation")
 
@@ -671,7 +751,8 @@ class CommandLine(unittest.TestCase):
             identity = path("identity", b"# a comment\n" + str(vault.identities[vault.ann]).encode() + b"\n")
             machine = path("machine", vault.machine_key(vault.ann, 1).encode() + b"\n")
             phrase = path("phrase", SECRET + b"\n")
-            said = [self.run_it(file, *key, "--json") for key in (("--identity", identity), ("--machine-key-file", machine), ("--passphrase-file", phrase))]
+            keys = {"--identity": identity, "--machine-key-file": machine, "--passphrase-file": phrase}
+            said = [self.run_it(file, *key, "--json") for key in keys.items()]
             self.assertEqual(said, [(0, said[0][1], "")] * 3)
             self.assertEqual(json.loads(said[0][1]), opened(vault))
             self.assertEqual(self.run_it(file, "--passphrase-file", path("wrong", b"x"))[0], 5)
@@ -681,6 +762,9 @@ class CommandLine(unittest.TestCase):
             self.assertEqual((code, out, err.count("\n")), (6, "", 1))
             self.assertIn("refused: The file: ", err)
             self.assertEqual(self.run_it(path("nothing", b""), "--identity", identity)[0], 6)
+            os.truncate(path("huge", b""), (4 << 30) + 1)
+            code, out, err = self.run_it(os.path.join(folder, "huge"), "--identity", identity)
+            self.assertEqual((code, out, err), (6, "", "vault_reader: refused: Limits: file is too long\n"))
             self.assertEqual(self.run_it(os.path.join(folder, "absent"), "--identity", identity)[0], 1)
             self.assertEqual(self.run_it(file)[0], 2)
 
