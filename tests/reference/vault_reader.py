@@ -17,7 +17,8 @@ import nacl.exceptions
 import pyrage
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt as aead_open
 
-from vault_shapes import *
+from vault_shapes import ATTACHMENT_MAX, CHANGES, CHUNK, FILE_MAX, LINKS, META, PASSPHRASE_MAX, ROSTER, SECRETS, TRIED_KIB_MAX, TRIED_MAX
+from vault_shapes import Denied, Refused, cbor, need
 from vault_text import B64, KINDS, Vault, unbase64
 
 LABELS = ("commitment", "name", "meta", "secret", "seal", "roster", "table")

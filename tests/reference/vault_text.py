@@ -7,7 +7,8 @@ import base64
 import json
 import re
 
-from vault_shapes import *
+from vault_shapes import AGE_FILE_MAX, ALL_LINKS_MAX, CHUNKS_MAX, ENTRIES_MAX, FILE_MAX, LINKS_MAX, LONG_LINE, SEALS_MAX, SEAL_LINE
+from vault_shapes import SHORT_LINE, SLOTS_MAX, need
 
 ID16, ID32, B64, DEC = "([0-9a-f]{32})", "([0-9a-f]{64})", "([A-Za-z0-9+/]+)", "(0|[1-9][0-9]{0,9})"
 FIELD = "[a-z][a-z0-9-]*=[!-~]+"
