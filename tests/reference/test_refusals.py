@@ -72,6 +72,14 @@ class Text(unittest.TestCase):
             self.refuses(self.data.replace(old, new, 1), "The file")
         self.refuses(self.data.replace(b"vault/1 256", b"vault/1 0256"), "The file")
 
+    def test_hex_in_capitals(self):
+        for line in (line for line in self.data.splitlines() if line[:5] in (b"id " + line[3:5], b"head ", b"slot ", b"seal ", b"file ", b"blob ")):
+            words = line.split(b" ")
+            for at, word in enumerate(words[1:], 1):
+                if len(word) in (32, 64) and word.upper() != word and not set(word) - set(b"0123456789abcdef"):
+                    capital = b" ".join(words[:at] + [word.upper()] + words[at + 1 :])
+                    self.refuses(self.data.replace(line, capital, 1), "The file: line")
+
     def test_base64_in_another_spelling(self):
         lines = self.data.splitlines(keepends=True)
         found = 0
@@ -83,6 +91,8 @@ class Text(unittest.TestCase):
             other = bytes([alphabet[alphabet.index(line[-2]) + 1]])
             self.refuses(b"".join(lines[:at] + [line[:-2] + other + b"\n"] + lines[at + 1 :]), "unused bits")
             self.refuses(b"".join(lines[:at] + [line[:-1] + b"=\n"] + lines[at + 1 :]))
+            more = b"A" * ((1 - len(last)) % 4) + b"\n"
+            self.refuses(b"".join(lines[:at] + [line[:-1] + more] + lines[at + 1 :]), "impossible length")
             found += 1
         self.assertGreater(found, 2)
 

@@ -12,6 +12,7 @@ import re
 import sys
 import unicodedata
 
+import argon2.exceptions
 import argon2.low_level
 import nacl.exceptions
 import pyrage
@@ -288,8 +289,8 @@ def main(arguments=None):
     except Denied as error:
         print(f"vault_reader: denied: {error}", file=sys.stderr)
         return 5
-    except OSError as error:
-        print(f"vault_reader: error: {error.filename}: {error.strerror}", file=sys.stderr)
+    except (OSError, MemoryError, argon2.exceptions.HashingError) as error:
+        print(f"vault_reader: error: {error}", file=sys.stderr)
         return 1
 
 
