@@ -50,10 +50,16 @@ impl fmt::Display for VerifyError {
         match self {
             Self::Format(error) => error.fmt(f),
             Self::Seal(id) => write!(f, "seal {id} does not open in its place"),
-            Self::MissingParent { seal, parent } => write!(f, "seal {seal} follows seal {parent}, which is not in the log"),
+            Self::MissingParent { seal, parent } => {
+                write!(f, "seal {seal} follows seal {parent}, which is not in the log")
+            }
             Self::Roots => f.write_str("the log does not begin with exactly one seal"),
-            Self::Generation(id) => write!(f, "the generation of seal {id} does not follow from its parents'"),
-            Self::History(at) => write!(f, "the history of {} is broken or was merged without a key", place(at)),
+            Self::Generation(id) => {
+                write!(f, "the generation of seal {id} does not follow from its parents'")
+            }
+            Self::History(at) => {
+                write!(f, "the history of {} is broken or was merged without a key", place(at))
+            }
             Self::Head(at) => write!(f, "the head of {} is not the one in the log", place(at)),
             Self::Tag(at) => write!(f, "the content of {} is not what was sealed", place(at)),
             Self::Roster => f.write_str("the roster does not open, or is not that of these slots"),
@@ -131,7 +137,9 @@ impl fmt::Display for EditError {
             Self::NoField { entry, field } => write!(f, "entry {:?} has no field {field:?}", entry.as_str()),
             Self::InConflict(name) => write!(f, "entry {:?} is in conflict", name.as_str()),
             Self::NotInConflict(name) => write!(f, "entry {:?} is not in conflict", name.as_str()),
-            Self::TooLarge { entry, what } => write!(f, "entry {:?} would be too large: {what}", entry.as_str()),
+            Self::TooLarge { entry, what } => {
+                write!(f, "entry {:?} would be too large: {what}", entry.as_str())
+            }
             Self::TooManyChanges => f.write_str("too many changes for one save"),
             Self::Full => f.write_str("the vault has no room for more"),
             Self::NothingChanged => f.write_str("nothing would change"),

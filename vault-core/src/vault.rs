@@ -15,13 +15,13 @@ use crate::error::VerifyError;
 use crate::format::entry::{EntryName, FieldInfo, Meta, Stored};
 use crate::format::front::{Front, Header};
 use crate::format::id::{SealId, SlotId};
+use crate::format::limits;
 use crate::format::lines::FormatError;
 use crate::format::page::{Blobs, Page};
 use crate::format::pages::{PageIndex, search};
 use crate::format::roster::Roster;
 use crate::format::seal::{Changes, Place};
 use crate::format::slot::SlotLine;
-use crate::format::limits;
 use crate::keys::{Credential, UnlockError, UnlockPolicy, open_master};
 use crate::keys::{VaultHeaderParts, VaultId};
 use crate::secret::{Key, Master, Secret};
@@ -178,12 +178,18 @@ impl LockedVault {
     ///
     /// # Errors
     /// [`StillLocked`], which gives the locked vault back.
-    pub fn unlock(self, credentials: &[Credential], policy: &UnlockPolicy) -> Result<UnlockedVault, Box<StillLocked>> {
+    pub fn unlock(
+        self,
+        credentials: &[Credential],
+        policy: &UnlockPolicy,
+    ) -> Result<UnlockedVault, Box<StillLocked>> {
         let header = &self.front.header;
         let parts = VaultHeaderParts { uuid: header.uuid, salt: header.salt, commitment: header.commitment };
         let opened = match open_master(&parts, &self.front.table.slots, credentials, policy) {
             Ok(opened) => opened,
-            Err(error) => return Err(Box::new(StillLocked { vault: self, reason: UnlockFailure::Denied(error) })),
+            Err(error) => {
+                return Err(Box::new(StillLocked { vault: self, reason: UnlockFailure::Denied(error) }));
+            }
         };
         let vault = self.unlock_with(opened.master, Some(opened.slot))?;
         match opened.pinned {
@@ -209,7 +215,11 @@ impl LockedVault {
         self.unlock_with(master, other.opened_by)
     }
 
-    fn unlock_with(self, master: Key<Master>, opened_by: Option<SlotId>) -> Result<UnlockedVault, Box<StillLocked>> {
+    fn unlock_with(
+        self,
+        master: Key<Master>,
+        opened_by: Option<SlotId>,
+    ) -> Result<UnlockedVault, Box<StillLocked>> {
         let header = &self.front.header;
         let sealers = Sealers::new(Keys::derive(&header.uuid, &header.salt, &master));
         match verify_front(&self.front, &sealers) {
@@ -489,7 +499,9 @@ impl UnlockedVault {
         let place = Place::page(page.number);
         self.log.check_head(place, page.head.as_ref())?;
         match &page.head {
-            Some(head) if self.sealers.tag(place, head.seal, &page.lines) != head.tag => Err(VerifyError::Tag(place)),
+            Some(head) if self.sealers.tag(place, head.seal, &page.lines) != head.tag => {
+                Err(VerifyError::Tag(place))
+            }
             _ => Ok(()),
         }
     }
@@ -522,7 +534,12 @@ fn line_id(line: &crate::format::front::SealLine) -> SealId {
     line.id
 }
 
-fn parse_page(source: &dyn Source, front: &Front, index: &PageIndex, number: u16) -> Result<Page, FormatError> {
+fn parse_page(
+    source: &dyn Source,
+    front: &Front,
+    index: &PageIndex,
+    number: u16,
+) -> Result<Page, FormatError> {
     let page = Page::parse(source, front.header.pages, number, index.start(number), Blobs::Canonical)?;
     check_page_end(&page, index)?;
     Ok(page)
@@ -543,7 +560,10 @@ fn check_seal_text(source: &dyn Source, front: &Front) -> Result<(), FormatError
         let mut encoded = vec![0; length];
         source.read_exact_at(&mut encoded, seal.changes.start)?;
         if crate::format::text::base64(&encoded, limits::SEAL_LINE).is_err() {
-            return Err(FormatError::Malformed { offset: seal.changes.start, expected: "the sealed changes of a seal" });
+            return Err(FormatError::Malformed {
+                offset: seal.changes.start,
+                expected: "the sealed changes of a seal",
+            });
         }
     }
     Ok(())

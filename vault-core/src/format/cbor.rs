@@ -64,7 +64,11 @@ impl<V> Default for TextMap<V> {
 }
 
 impl<C, V: Encode<C>> Encode<C> for TextMap<V> {
-    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
         let mut pairs: Vec<_> = self.0.iter().collect();
         pairs.sort_by_key(|(key, _)| (key.len(), *key));
         e.map(pairs.len() as u64)?;
@@ -112,7 +116,11 @@ impl<T> From<OrNull<T>> for Option<T> {
 }
 
 impl<C, T: Encode<C>> Encode<C> for OrNull<T> {
-    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
         match self {
             Self::Null => e.null()?.ok(),
             Self::Value(value) => value.encode(e, ctx),

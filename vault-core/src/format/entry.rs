@@ -66,7 +66,8 @@ impl<C> Encode<C> for EntryName {
 
 impl<'b, C> Decode<'b, C> for EntryName {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
-        Self::from_stored(d.str()?.to_owned()).map_err(|_| decode::Error::message("a name has 1 to 1,024 bytes, no NUL"))
+        Self::from_stored(d.str()?.to_owned())
+            .map_err(|_| decode::Error::message("a name has 1 to 1,024 bytes, no NUL"))
     }
 }
 
@@ -285,7 +286,9 @@ impl Meta {
             a.attributes.len() <= limits::ATTRIBUTES
                 && a.fields.len() <= limits::FIELDS
                 && a.fields.keys().all(|key| check_field_name(key).is_ok())
-                && a.attributes.iter().all(|(key, value)| attribute_fits(key, value.as_deref().unwrap_or_default()))
+                && a.attributes
+                    .iter()
+                    .all(|(key, value)| attribute_fits(key, value.as_deref().unwrap_or_default()))
         });
         attributes
             && alternatives
@@ -318,7 +321,11 @@ impl Attachment {
     }
 
     fn duplicate(&self) -> Self {
-        Self { id: self.id, key: Key::init_with(|key| key.copy_from_slice(self.key.expose())), length: self.length }
+        Self {
+            id: self.id,
+            key: Key::init_with(|key| key.copy_from_slice(self.key.expose())),
+            length: self.length,
+        }
     }
 }
 
@@ -366,7 +373,11 @@ impl<'b, C> Decode<'b, C> for Stored {
         let wrong = || decode::Error::message("not a value");
         if d.datatype()? == minicbor::data::Type::Bytes {
             let bytes = d.bytes()?;
-            return if bytes.len() <= limits::INLINE { Ok(Self::Inline(Secret::new(bytes.to_vec()))) } else { Err(wrong()) };
+            return if bytes.len() <= limits::INLINE {
+                Ok(Self::Inline(Secret::new(bytes.to_vec())))
+            } else {
+                Err(wrong())
+            };
         }
         if d.array()? != Some(3) {
             return Err(wrong());
@@ -432,7 +443,9 @@ impl Secrets {
     /// Anything but what [`Secrets::encode`] writes.
     pub fn decode(bytes: &Secret) -> Result<Self, NotDeterministic> {
         let raw: SecretsCbor = cbor::from_slice(bytes.expose())?;
-        if raw.values.as_ref().is_some_and(|map| map.0.is_empty()) || raw.alternatives.as_ref().is_some_and(Vec::is_empty) {
+        if raw.values.as_ref().is_some_and(|map| map.0.is_empty())
+            || raw.alternatives.as_ref().is_some_and(Vec::is_empty)
+        {
             return Err(NotDeterministic);
         }
         Ok(Self {
@@ -452,12 +465,15 @@ impl Secrets {
     pub fn belong_to(&self, meta: &Meta) -> bool {
         let same = |fields: Vec<(&String, FieldInfo)>, values: &BTreeMap<String, Stored>| {
             fields.len() == values.len()
-                && fields.iter().all(|(name, info)| values.get(*name).is_some_and(|value| value.kind() == info.kind))
+                && fields
+                    .iter()
+                    .all(|(name, info)| values.get(*name).is_some_and(|value| value.kind() == info.kind))
         };
         same(meta.fields.iter().map(|(name, info)| (name, *info)).collect(), &self.values)
             && meta.alternatives.len() == self.alternatives.len()
             && meta.alternatives.iter().zip(&self.alternatives).all(|(alternative, values)| {
-                let present = alternative.fields.iter().filter_map(|(name, info)| info.map(|info| (name, info)));
+                let present =
+                    alternative.fields.iter().filter_map(|(name, info)| info.map(|info| (name, info)));
                 same(present.collect(), values)
             })
     }

@@ -222,7 +222,9 @@ fn parse_header(lines: &mut Lines) -> Result<Header, FormatError> {
     let pages = match first.text {
         b"vault/1 256" => Pages::Few,
         b"vault/1 4096" => Pages::Many,
-        text if text.starts_with(b"vault/1 ") || text == b"vault/1" => return Err(first.malformed("vault/1 256 or vault/1 4096")),
+        text if text.starts_with(b"vault/1 ") || text == b"vault/1" => {
+            return Err(first.malformed("vault/1 256 or vault/1 4096"));
+        }
         text if text.starts_with(b"vault/") => return Err(FormatError::UnsupportedVersion),
         text if text.starts_with(b"<<<<<<< ") => return Err(first.malformed("a vault")),
         _ => return Err(FormatError::NotAVault),
@@ -257,8 +259,9 @@ fn parse_table(lines: &mut Lines, pages: Pages) -> Result<Table, FormatError> {
         if slots.len() == limits::SLOTS {
             return Err(FormatError::Limit { offset, what: "more than 64 slots" });
         }
-        let line =
-            lines.next(limits::SHORT_LINE, SHORT)?.ok_or(FormatError::Malformed { offset, expected: "a slot" })?;
+        let line = lines
+            .next(limits::SHORT_LINE, SHORT)?
+            .ok_or(FormatError::Malformed { offset, expected: "a slot" })?;
         let slot = SlotLine::parse(line.text).map_err(|_| line.malformed("a slot line"))?;
         if slots.last().is_some_and(|last| last.id >= slot.id) {
             return Err(line.malformed("slots in ascending order of their ids"));

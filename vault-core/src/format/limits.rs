@@ -52,3 +52,5 @@ pub const REMOVED_SLOTS: usize = 256;
 pub const RECORDS: usize = 1_024;
 /// Bytes of CBOR of the records that a restart carries.
 pub const RECORD_BYTES: usize = 4 << 20;
+/// The largest generation: exact in a double, so that no reader rounds it.
+pub const GENERATION: u64 = (1 << 53) - 1;

@@ -50,9 +50,13 @@ impl fmt::Display for FormatError {
         match self {
             Self::Io(error) => write!(f, "the file cannot be read: {error}"),
             Self::NotAVault => f.write_str("this is not a vault"),
-            Self::UnsupportedVersion => f.write_str("this vault has a version that this program does not know"),
+            Self::UnsupportedVersion => {
+                f.write_str("this vault has a version that this program does not know")
+            }
             Self::FileTooLarge => f.write_str("the file is larger than 4 GiB"),
-            Self::CarriageReturn { offset } => write!(f, "the line at byte {offset} ends in a carriage return"),
+            Self::CarriageReturn { offset } => {
+                write!(f, "the line at byte {offset} ends in a carriage return")
+            }
             Self::ConflictMarkers { offset } => write!(f, "there is a conflict marker at byte {offset}"),
             Self::Limit { offset, what } => write!(f, "{what} at byte {offset}"),
             Self::Malformed { offset, expected } => write!(f, "expected {expected} at byte {offset}"),
@@ -130,7 +134,11 @@ impl<'a> Lines<'a> {
 
     /// The next line of at most `max` bytes with its newline; `None` at the end. A last line without newline, and a longer
     /// line, are refused; no more than `max` bytes are kept in memory for it.
-    pub(crate) fn next(&mut self, max: usize, too_long: &'static str) -> Result<Option<Line<'_>>, FormatError> {
+    pub(crate) fn next(
+        &mut self,
+        max: usize,
+        too_long: &'static str,
+    ) -> Result<Option<Line<'_>>, FormatError> {
         let mut searched = 0;
         let length = loop {
             let pending = &self.buffer[self.next..];
@@ -214,7 +222,10 @@ mod tests {
         assert_eq!(all(b"a\n\nbc\n", 3).unwrap(), ["0:a", "2:", "3:bc"]);
         assert!(all(b"", 3).unwrap().is_empty());
         let long = "x".repeat(3 * WINDOW);
-        assert_eq!(all(format!("{long}\ny\n").as_bytes(), long.len() + 1).unwrap()[1], format!("{}:y", long.len() + 1));
+        assert_eq!(
+            all(format!("{long}\ny\n").as_bytes(), long.len() + 1).unwrap()[1],
+            format!("{}:y", long.len() + 1)
+        );
     }
 
     #[test]

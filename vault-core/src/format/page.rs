@@ -75,7 +75,13 @@ impl Page {
     ///
     /// # Errors
     /// [`FormatError`].
-    pub fn parse(source: &dyn Source, pages: Pages, number: u16, offset: u64, blobs: Blobs) -> Result<Self, FormatError> {
+    pub fn parse(
+        source: &dyn Source,
+        pages: Pages,
+        number: u16,
+        offset: u64,
+        blobs: Blobs,
+    ) -> Result<Self, FormatError> {
         let mut lines = Lines::new(source, offset);
         let fixed = Self::fixed_line(pages, number);
         match lines.next(limits::SHORT_LINE, "a line over 16 KiB")? {
@@ -83,7 +89,8 @@ impl Page {
             Some(line) => return Err(line.malformed("the next page")),
             None => return Err(FormatError::Malformed { offset, expected: "the next page" }),
         }
-        let mut page = Self { number, head: None, lines: Vec::new(), entries: Vec::new(), at: offset..offset };
+        let mut page =
+            Self { number, head: None, lines: Vec::new(), entries: Vec::new(), at: offset..offset };
         if lines.peek(b"head ")?
             && let Some(line) = lines.next(limits::SHORT_LINE, "a line over 16 KiB")?
         {
@@ -182,7 +189,11 @@ fn parse_blobs(lines: &mut Lines, file: &FileLine, blobs: Blobs) -> Result<Range
         let wrong = || line.malformed(EXPECTED);
         let chunk = line.text.strip_prefix(blob_prefix(file.blob, index).as_bytes()).ok_or_else(wrong)?;
         let length = text::decoded_len(chunk.len()).ok_or_else(wrong)?;
-        let right_size = if index + 1 == file.chunks { (TAG + 1..=FULL_CHUNK).contains(&length) } else { length == FULL_CHUNK };
+        let right_size = if index + 1 == file.chunks {
+            (TAG + 1..=FULL_CHUNK).contains(&length)
+        } else {
+            length == FULL_CHUNK
+        };
         if !right_size || (blobs == Blobs::Canonical && text::base64(chunk, FULL_CHUNK).is_err()) {
             return Err(wrong());
         }

@@ -44,7 +44,9 @@ impl PageIndex {
                 let start = at + found as u64 + 1;
                 let number = u16::try_from(starts.len()).unwrap_or(u16::MAX);
                 let wrong = FormatError::Malformed { offset: start, expected: "all pages, in order, once" };
-                if number >= pages.count() || !holds(source, start, Page::fixed_line(pages, number).as_bytes())? {
+                if number >= pages.count()
+                    || !holds(source, start, Page::fixed_line(pages, number).as_bytes())?
+                {
                     return Err(wrong);
                 }
                 starts.push(start);
@@ -95,7 +97,12 @@ pub fn search(source: &dyn Source, front: &Front, number: u16) -> Result<Option<
 }
 
 /// The first line after `from` (before `until`) that tells which page it is in, with its offset.
-fn probe(source: &dyn Source, pages: Pages, from: u64, until: u64) -> Result<Option<(u64, u16)>, FormatError> {
+fn probe(
+    source: &dyn Source,
+    pages: Pages,
+    from: u64,
+    until: u64,
+) -> Result<Option<(u64, u16)>, FormatError> {
     let mut at = from;
     while at < until {
         let Some(newline) = find(source, at, until, b"\n")? else { return Ok(None) };
@@ -113,14 +120,18 @@ fn page_of_line(source: &dyn Source, pages: Pages, at: u64, line: &[u8]) -> Resu
     if let Some(rest) = line.strip_prefix(b"page ") {
         let width = pages.digits(0).len();
         let number = rest.get(..width).and_then(|digits| std::str::from_utf8(digits).ok());
-        return Ok(number.and_then(|digits| u16::from_str_radix(digits, 16).ok()).filter(|&n| n < pages.count()));
+        return Ok(number
+            .and_then(|digits| u16::from_str_radix(digits, 16).ok())
+            .filter(|&n| n < pages.count()));
     }
     if let Some(rest) = line.strip_prefix(b"file ") {
         return Ok(rest.get(..32).and_then(entry));
     }
     if let Some(rest) = line.strip_prefix(b"blob ") {
         // All chunks before this one have the same length, so its file line is where they begin.
-        let Some(blob) = rest.get(..32).and_then(|digits| BlobId::from_hex(digits).ok()) else { return Ok(None) };
+        let Some(blob) = rest.get(..32).and_then(|digits| BlobId::from_hex(digits).ok()) else {
+            return Ok(None);
+        };
         let digits: Vec<u8> = rest.iter().skip(33).copied().take_while(u8::is_ascii_digit).collect();
         let Ok(index) = text::decimal(&digits, u64::from(limits::CHUNKS)) else { return Ok(None) };
         let before: u64 = (0..u32::try_from(index).unwrap_or_default())

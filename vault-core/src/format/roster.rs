@@ -73,7 +73,11 @@ struct RosterCbor {
 struct SlotMap(BTreeMap<SlotId, Added>);
 
 impl<C> Encode<C> for SlotMap {
-    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
         e.map(self.0.len() as u64)?;
         for (id, added) in &self.0 {
             e.bytes(&id.0)?.encode_with(added, ctx)?;

@@ -48,7 +48,11 @@ pub struct PlaceLink {
 }
 
 impl<C> Encode<C> for PlaceLink {
-    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
         e.array(3)?.u16(self.place.0)?.encode_with(&self.previous, ctx)?.bytes(&self.tag)?.ok()
     }
 }
@@ -118,11 +122,15 @@ impl Links {
     /// Anything but what [`Links::encode`] writes for sorted, distinct members within the limits.
     pub fn decode(bytes: &[u8]) -> Result<Self, NotDeterministic> {
         let raw: LinksCbor = cbor::from_slice(bytes)?;
-        let orderly = ascending(&raw.parents)
+        let orderly = (1..=limits::GENERATION).contains(&raw.generation)
+            && ascending(&raw.parents)
             && raw.parents.len() <= limits::PARENTS
             && !raw.places.is_empty()
             && raw.places.is_sorted_by(|a, b| a.place < b.place)
-            && raw.places.iter().all(|place| ascending(&place.previous) && place.previous.len() <= limits::PARENTS);
+            && raw
+                .places
+                .iter()
+                .all(|place| ascending(&place.previous) && place.previous.len() <= limits::PARENTS);
         if !orderly {
             return Err(NotDeterministic);
         }
@@ -224,7 +232,11 @@ fn non_empty<T>(items: Vec<T>) -> Option<Vec<T>> {
 }
 
 impl<C> Encode<C> for EntryChange {
-    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
         EntryChangeCbor {
             op: self.op,
             name: self.name.clone(),
@@ -354,7 +366,11 @@ struct ChangesCbor {
 }
 
 impl<C> Encode<C> for Record {
-    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, ctx: &mut C) -> Result<(), encode::Error<W::Error>> {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
         e.array(3)?.bytes(&self.seal.0)?.u64(self.generation)?;
         ChangesCbor::from(&self.changes).encode(e, ctx)
     }

@@ -123,7 +123,12 @@ impl BlobWriter {
     /// The lines stand in `source` from `offset` on.
     #[must_use]
     pub fn finish(self, source: Arc<dyn Source>, offset: u64) -> SealedBlob {
-        let lines = BlobLines { blob: self.attachment.id, chunks: self.chunks, source, at: offset..offset + self.length };
+        let lines = BlobLines {
+            blob: self.attachment.id,
+            chunks: self.chunks,
+            source,
+            at: offset..offset + self.length,
+        };
         SealedBlob { attachment: self.attachment, lines }
     }
 

@@ -34,7 +34,11 @@ impl NewVault {
     /// What slots are made for.
     #[must_use]
     pub fn parts(&self) -> VaultHeaderParts {
-        VaultHeaderParts { uuid: self.header.uuid, salt: self.header.salt, commitment: self.header.commitment }
+        VaultHeaderParts {
+            uuid: self.header.uuid,
+            salt: self.header.salt,
+            commitment: self.header.commitment,
+        }
     }
 
     /// What slots wrap.

@@ -101,11 +101,12 @@ impl UnlockedVault {
     /// # Errors
     /// [`EditError::Verify`]; [`EditError::Full`] if the log has as many seals as it can.
     pub fn edit(&self, now: u64) -> Result<Edit<'_>, EditError> {
-        if self.seals() >= limits::SEALS {
+        if self.seals() >= limits::SEALS || self.generation() >= limits::GENERATION {
             return Err(EditError::Full);
         }
         super::check_seal_text(&*self.source, &self.front).map_err(crate::error::VerifyError::from)?;
-        let entries = self.each_verified_page(Blobs::Canonical, |page| Ok(page.entries.len()))?.into_iter().sum();
+        let entries =
+            self.each_verified_page(Blobs::Canonical, |page| Ok(page.entries.len()))?.into_iter().sum();
         Ok(Edit { vault: self, now, pages: BTreeMap::new(), table: None, changes: Vec::new(), entries })
     }
 }
@@ -151,7 +152,8 @@ impl Edit<'_> {
             change.fields.insert(field);
         }
         for (attribute, value) in update.attributes {
-            check_field_name(&attribute).map_err(|_| too_large(name, "an attribute's name has 1 to 128 bytes"))?;
+            check_field_name(&attribute)
+                .map_err(|_| too_large(name, "an attribute's name has 1 to 128 bytes"))?;
             match value {
                 Some(value) => drop(entry.meta.attributes.insert(attribute.clone(), value)),
                 None => drop(entry.meta.attributes.remove(&attribute)),
@@ -190,7 +192,12 @@ impl Edit<'_> {
     ///
     /// # Errors
     /// [`EditError::NoEntry`], [`EditError::Exists`], [`EditError::InConflict`], [`EditError::Verify`].
-    pub fn rename(&mut self, from: &EntryName, to: &EntryName, random: &mut dyn Random) -> Result<(), EditError> {
+    pub fn rename(
+        &mut self,
+        from: &EntryName,
+        to: &EntryName,
+        random: &mut dyn Random,
+    ) -> Result<(), EditError> {
         let mut entry = self.open(from)?.ok_or_else(|| EditError::NoEntry(from.clone()))?;
         if entry.meta.in_conflict() {
             return Err(EditError::InConflict(from.clone()));
@@ -212,7 +219,12 @@ impl Edit<'_> {
     /// # Errors
     /// [`EditError::NoEntry`], [`EditError::NotInConflict`], [`EditError::Exists`] if the other side's name is taken by
     /// now, [`EditError::Verify`].
-    pub fn resolve(&mut self, name: &EntryName, pick: Pick, random: &mut dyn Random) -> Result<(), EditError> {
+    pub fn resolve(
+        &mut self,
+        name: &EntryName,
+        pick: Pick,
+        random: &mut dyn Random,
+    ) -> Result<(), EditError> {
         let mut entry = self.open(name)?.ok_or_else(|| EditError::NoEntry(name.clone()))?;
         if !entry.meta.in_conflict() {
             return Err(EditError::NotInConflict(name.clone()));
@@ -262,7 +274,8 @@ impl Edit<'_> {
                 if self.page(target)?.entries.contains_key(&target) {
                     return Err(EditError::Exists(new_name));
                 }
-                self.changes.push(EntryChange { new_name: Some(new_name.clone()), ..change(EntryOp::Rename, name) });
+                self.changes
+                    .push(EntryChange { new_name: Some(new_name.clone()), ..change(EntryOp::Rename, name) });
                 record.name = new_name.clone();
                 entry.meta.name = new_name;
                 self.page(old)?.entries.remove(&old);
@@ -426,7 +439,8 @@ impl Edit<'_> {
                 .iter()
                 .map(|entry| (entry.id, SealedEntry::from_page(&page, entry, &self.vault.source)))
                 .collect();
-            self.pages.insert(number, WorkingPage { head: page.head, before: page.lines, at: page.at, entries });
+            self.pages
+                .insert(number, WorkingPage { head: page.head, before: page.lines, at: page.at, entries });
         }
         Ok(self.pages.get_mut(&number).expect("inserted above"))
     }

@@ -9,7 +9,6 @@ use crate::crypto::hash::Hasher;
 use crate::crypto::random::Random;
 use crate::error::VerifyError;
 use crate::format::entry::{Attachment, EntryName, Meta, Secrets, Stored};
-use crate::format::front::Pages;
 use crate::format::id::{BlobId, EntryId, SealId};
 use crate::format::page::{EntryLine, Page};
 use crate::format::seal::Place;
@@ -118,12 +117,16 @@ impl SealedEntry {
         let mut attachments: Vec<_> = secrets
             .all()
             .filter_map(|(_, value)| match value {
-                Stored::Attachment(attachment) => Some((attachment.id, Attachment::chunks(attachment.length))),
+                Stored::Attachment(attachment) => {
+                    Some((attachment.id, Attachment::chunks(attachment.length)))
+                }
                 Stored::Inline(_) => None,
             })
             .collect();
         attachments.sort_unstable();
-        if !attachments.iter().copied().eq(self.files.iter().map(|file| (file.blob, u64::from(file.chunks)))) {
+        attachments.dedup();
+        if !attachments.iter().copied().eq(self.files.iter().map(|file| (file.blob, u64::from(file.chunks))))
+        {
             return Err(wrong());
         }
         Ok(OpenEntry { meta, secrets, files: self.files.clone() })
@@ -164,7 +167,8 @@ impl OpenEntry {
 
         let meta = sealers.meta.seal(&id.0, &self.meta.encode(), random);
         let secrets = sealers.secret.seal(&id.0, self.secrets.encode().expose(), random);
-        let mut lines = Vec::with_capacity(64 + text::encoded_len(meta.len()) + text::encoded_len(secrets.len()));
+        let mut lines =
+            Vec::with_capacity(64 + text::encoded_len(meta.len()) + text::encoded_len(secrets.len()));
         text::push_hex(&mut lines, &id.0);
         lines.push(b' ');
         text::push_base64(&mut lines, &meta);
@@ -179,9 +183,4 @@ impl OpenEntry {
         }
         Some(SealedEntry { id, lines, files })
     }
-}
-
-/// Which page a name is in.
-pub(crate) fn page_of(pages: Pages, id: EntryId) -> u16 {
-    pages.of(id.0)
 }

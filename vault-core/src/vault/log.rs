@@ -7,9 +7,9 @@ use crate::crypto::aead::Sealer;
 use crate::error::VerifyError;
 use crate::format::front::{Front, Head, SealLine};
 use crate::format::id::SealId;
+use crate::format::limits;
 use crate::format::seal::{Changes, Links, Place};
 use crate::format::text;
-use crate::format::limits;
 use crate::source::Source;
 
 /// Which part of a seal, in its associated data.
@@ -66,7 +66,7 @@ impl Log {
             }
             // A restart continues the count of what it replaced; any other first seal begins it.
             let right = if links.restart {
-                links.parents.is_empty() && links.generation > 0
+                links.parents.is_empty()
             } else {
                 largest.checked_add(1) == Some(links.generation)
             };
@@ -110,7 +110,11 @@ impl Log {
             ([], None) => Ok(()),
             ([last], Some(head)) => {
                 let tag = self.seals[last].place(place).map(|link| link.tag);
-                if head.seal == *last && tag == Some(head.tag) { Ok(()) } else { Err(VerifyError::Head(place)) }
+                if head.seal == *last && tag == Some(head.tag) {
+                    Ok(())
+                } else {
+                    Err(VerifyError::Head(place))
+                }
             }
             ([] | [_], _) => Err(VerifyError::Head(place)),
             _ => Err(VerifyError::History(place)),
@@ -159,7 +163,11 @@ fn open_links(line: &SealLine, sealer: &Sealer) -> Result<Links, VerifyError> {
 }
 
 /// Opens what a seal says was changed.
-pub(crate) fn open_changes(source: &dyn Source, line: &SealLine, sealer: &Sealer) -> Result<Changes, VerifyError> {
+pub(crate) fn open_changes(
+    source: &dyn Source,
+    line: &SealLine,
+    sealer: &Sealer,
+) -> Result<Changes, VerifyError> {
     let wrong = || VerifyError::Seal(line.id);
     let length = usize::try_from(line.changes.end - line.changes.start).map_err(|_| wrong())?;
     let mut encoded = vec![0; length];

@@ -29,7 +29,11 @@ impl UnlockedVault {
     ) -> Result<Saved, EditError> {
         let mut all: Vec<Vec<SealedEntry>> = vec![Vec::new(); usize::from(pages.count())];
         let read = self.each_verified_page(Blobs::Canonical, |page| {
-            Ok(page.entries.iter().map(|entry| SealedEntry::from_page(&page, entry, &self.source)).collect::<Vec<_>>())
+            Ok(page
+                .entries
+                .iter()
+                .map(|entry| SealedEntry::from_page(&page, entry, &self.source))
+                .collect::<Vec<_>>())
         })?;
         // Ids begin with the page's digits, so the order of old pages is that of new ones.
         for entry in read.into_iter().flatten() {
@@ -76,7 +80,8 @@ impl UnlockedVault {
             let own = Changes { replaces: BTreeSet::new(), records: Vec::new(), ..changes };
             records.push(Record { seal, generation, changes: own });
         }
-        let mut by_age: Vec<(u64, SealId)> = ids.into_iter().map(|(id, generation)| (generation, id)).collect();
+        let mut by_age: Vec<(u64, SealId)> =
+            ids.into_iter().map(|(id, generation)| (generation, id)).collect();
         by_age.sort_unstable();
         let surplus = by_age.len().saturating_sub(limits::REPLACES);
         let replaces = by_age.into_iter().skip(surplus).map(|(_, id)| id).collect();

@@ -34,7 +34,8 @@ impl Fixture {
         let identity = Identity::generate();
         let mut new = NewVault::generate(pages, &mut random);
         let label = Label::parse("me").unwrap();
-        let slot = new_age_slot(&new.parts(), label, &identity.recipient(), new.master(), &mut random).unwrap();
+        let slot =
+            new_age_slot(&new.parts(), label, &identity.recipient(), new.master(), &mut random).unwrap();
         new.add_slot(slot);
         let saved = new.finish("tester", 1_000, &mut random).unwrap();
         Self { text: Arc::new(saved.text.to_vec().unwrap()), identity: identity.to_text() }
@@ -49,7 +50,8 @@ impl Fixture {
     }
 
     pub(crate) fn try_unlock(&self) -> Result<UnlockedVault, String> {
-        let locked = LockedVault::open(Arc::<Vec<u8>>::clone(&self.text)).map_err(|error| error.to_string())?;
+        let locked =
+            LockedVault::open(Arc::<Vec<u8>>::clone(&self.text)).map_err(|error| error.to_string())?;
         locked.unlock(&self.credentials(), &UnlockPolicy::default()).map_err(|still| still.reason.to_string())
     }
 
@@ -66,7 +68,9 @@ impl Fixture {
     }
 
     pub(crate) fn set(&self, entry: &str, value: &[u8]) -> Self {
-        self.edit(|edit| drop(edit.set(&name(entry), inline("secret", value), &mut SystemRandom).unwrap()))
+        self.edit(|edit| {
+            edit.set(&name(entry), inline("secret", value), &mut SystemRandom).unwrap();
+        })
     }
 
     pub(crate) fn get(&self, entry: &str) -> Option<Vec<u8>> {
@@ -138,8 +142,13 @@ fn fields_attributes_and_expiry_change_one_by_one() {
     let unlocked = vault.unlock();
     let meta = unlocked.meta(&name("a")).unwrap().unwrap();
     assert_eq!(meta.fields.keys().collect::<Vec<_>>(), ["secret", "token"]);
-    assert_eq!((meta.attributes["url"].as_str(), meta.expires, meta.created, meta.modified), ("https://example", Some(9), 2000, 2000));
-    assert!(matches!(unlocked.value(&name("a"), "token").unwrap(), Some(Value::Inline(secret)) if secret.expose().is_empty()));
+    assert_eq!(
+        (meta.attributes["url"].as_str(), meta.expires, meta.created, meta.modified),
+        ("https://example", Some(9), 2000, 2000)
+    );
+    assert!(
+        matches!(unlocked.value(&name("a"), "token").unwrap(), Some(Value::Inline(secret)) if secret.expose().is_empty())
+    );
     assert_eq!(vault.get("a").unwrap(), b"1");
 }
 
@@ -154,14 +163,17 @@ fn long_values_become_attachments_of_every_size() {
             let blob = BlobWriter::write(&mut &value[..], 1 << 20, &mut lines, &mut SystemRandom).unwrap();
             let blob = blob.finish(Arc::new(lines), 0);
             let fields = BTreeMap::from([("secret".to_owned(), Some(NewValue::Attachment(blob)))]);
-            edit.set(&name(&size.to_string()), Update { fields, ..Update::default() }, &mut SystemRandom).unwrap();
+            edit.set(&name(&size.to_string()), Update { fields, ..Update::default() }, &mut SystemRandom)
+                .unwrap();
         });
         assert_eq!(vault.get(&size.to_string()).unwrap(), value);
     }
     let counts = vault.unlock().verify(&|_| ()).unwrap();
     assert_eq!(counts.attachments, sizes.len() as u64);
     // A change elsewhere in the entry keeps the attachment.
-    let vault = vault.edit(|edit| drop(edit.set(&name("300000"), inline("note", b"x"), &mut SystemRandom).unwrap()));
+    let vault = vault.edit(|edit| {
+        edit.set(&name("300000"), inline("note", b"x"), &mut SystemRandom).unwrap();
+    });
     assert_eq!(vault.get("300000").unwrap().len(), 300_000);
     vault.unlock().verify(&|_| ()).unwrap();
 }
@@ -207,7 +219,9 @@ fn a_failed_unlock_gives_the_locked_vault_back() {
     let vault = Fixture::new(Pages::Few);
     let other = Fixture::new(Pages::Few);
     let locked = LockedVault::open(Arc::<Vec<u8>>::clone(&vault.text)).unwrap();
-    let Err(still) = locked.unlock(&other.credentials(), &UnlockPolicy::default()) else { panic!("it opened") };
+    let Err(still) = locked.unlock(&other.credentials(), &UnlockPolicy::default()) else {
+        panic!("it opened")
+    };
     assert!(matches!(still.reason, UnlockFailure::Denied(UnlockError::NoSlotMatches { .. })));
     assert!(still.vault.unlock(&vault.credentials(), &UnlockPolicy::default()).is_ok());
 }

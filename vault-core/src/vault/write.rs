@@ -105,7 +105,8 @@ impl Whole<'_> {
             places.push(link(place, tag));
             heads.push(Some(Head { seal: id, tag }));
         }
-        let links = Links { id, parents: Vec::new(), generation: self.generation, places, restart: self.restart };
+        let links =
+            Links { id, parents: Vec::new(), generation: self.generation, places, restart: self.restart };
         let line = seal_line(&links, &self.changes, self.sealers, random)?;
 
         let mut text = Text::new();

@@ -222,7 +222,8 @@ fn a_slot_that_is_too_costly_does_not_keep_others_out() {
     assert_eq!(vault.open(typed("correct horse")), Ok(vault.slots[1].id));
     assert!(matches!(vault.open(typed("wrong")), Err(UnlockError::TooCostly { .. })));
     // It may also be more than the sum that is allowed without being told.
-    let policy = UnlockPolicy { allow_rollback: false, max_kdf_memory_kib: 8 * MAX_MEMORY_KIB, only_slot: None };
+    let policy =
+        UnlockPolicy { allow_rollback: false, max_kdf_memory_kib: 8 * MAX_MEMORY_KIB, only_slot: None };
     let slots = [&costly(0, 8 * MAX_MEMORY_KIB, 1)];
     let credentials = [typed("correct horse")];
     assert_eq!(passphrase_candidates(&slots, &credentials, &policy).ok().unwrap().0.len(), 1);
