@@ -35,11 +35,12 @@ pub mod create;
 pub mod edit;
 mod entry;
 mod log;
+pub mod merge;
 
 pub mod restart;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod write;
 
 /// A file that was read as far as that goes without a key.

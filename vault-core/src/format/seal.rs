@@ -159,7 +159,7 @@ impl Links {
 /// What was done to an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryOp {
-    /// Created, or some of its fields or attributes changed.
+    /// Some of its fields or attributes changed.
     Set,
     /// Removed.
     Remove,
@@ -167,6 +167,8 @@ pub enum EntryOp {
     Rename,
     /// A conflict was settled.
     Resolve,
+    /// There was no entry of this name before.
+    Create,
 }
 
 impl<C> Encode<C> for EntryOp {
@@ -176,6 +178,7 @@ impl<C> Encode<C> for EntryOp {
             Self::Remove => 1,
             Self::Rename => 2,
             Self::Resolve => 3,
+            Self::Create => 4,
         };
         e.u8(code)?.ok()
     }
@@ -188,6 +191,7 @@ impl<'b, C> Decode<'b, C> for EntryOp {
             1 => Ok(Self::Remove),
             2 => Ok(Self::Rename),
             3 => Ok(Self::Resolve),
+            4 => Ok(Self::Create),
             _ => Err(decode::Error::message("not an operation on entries")),
         }
     }

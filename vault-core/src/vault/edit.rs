@@ -11,10 +11,12 @@ use crate::format::id::{EntryId, SealId, SlotId};
 use crate::format::limits;
 use crate::format::page::Blobs;
 use crate::format::roster::{Added, Removed, Roster};
-use crate::format::seal::{Changes, EntryChange, EntryOp, Links, Place, PlaceLink, SlotChange, SlotOp};
+use crate::format::seal::{
+    Changes, EntryChange, EntryOp, Links, Place, PlaceLink, Record, SlotChange, SlotOp,
+};
 use crate::format::slot::SlotLine;
 use crate::secret::Secret;
-use crate::source::{Source, Text};
+use crate::source::Text;
 use crate::vault::UnlockedVault;
 use crate::vault::blob::{BlobWriter, SealedBlob};
 use crate::vault::entry::{OpenEntry, SealedEntry};
@@ -138,7 +140,8 @@ impl Edit<'_> {
         if entry.meta.in_conflict() {
             return Err(EditError::InConflict(name.clone()));
         }
-        let mut change = change(EntryOp::Set, name);
+        let op = if outcome == Outcome::Created { EntryOp::Create } else { EntryOp::Set };
+        let mut change = change(op, name);
         let epoch = self.vault.roster.epoch;
         for (field, value) in update.fields {
             check_field_name(&field).map_err(|_| too_large(name, "a field's name has 1 to 128 bytes"))?;
@@ -345,42 +348,57 @@ impl Edit<'_> {
     /// # Errors
     /// [`EditError::NothingChanged`]; [`EditError::TooManyChanges`] if one seal cannot name them all.
     pub fn finish(
-        self,
+        mut self,
         author: &str,
         reason: Option<&str>,
         random: &mut dyn Random,
     ) -> Result<Saved, EditError> {
-        let vault = self.vault;
-        let tips = vault.log.tips().to_vec();
         let changes = Changes {
             time: self.now,
             author: author.to_owned(),
             reason: reason.map(str::to_owned),
-            entries: self.changes,
+            entries: std::mem::take(&mut self.changes),
             slots: self.table.as_ref().map(|table| table.changes.clone()).unwrap_or_default(),
             ..Changes::default()
         };
-        let table = self.table.map(|table| seal_table(vault, table, random));
-        let changed: Vec<(u16, WorkingPage, Vec<u8>)> = self
-            .pages
-            .into_iter()
-            .map(|(number, page)| {
-                let after = covered(page.entries.values());
-                (number, page, after)
-            })
-            .filter(|(_, page, after)| page.before != *after)
-            .collect();
+        self.commit(SealId(random::array(random)), &changes, random)
+    }
 
-        let id = SealId(random::array(random));
+    /// Seals what a merge across a restart brings in. Such a seal is written even when no line changes, since it says what
+    /// it stands for.
+    pub(crate) fn graft(
+        mut self,
+        id: SealId,
+        entries: Vec<EntryChange>,
+        replaces: BTreeSet<SealId>,
+        records: Vec<Record>,
+        author: &str,
+        random: &mut dyn Random,
+    ) -> Result<Saved, EditError> {
+        let author = author.to_owned();
+        let changes = Changes { time: self.now, author, entries, replaces, records, ..Changes::default() };
+        if self.pages.values().all(|page| page.before == covered(page.entries.values())) {
+            self.table();
+        }
+        self.commit(id, &changes, random)
+    }
+
+    fn commit(self, id: SealId, changes: &Changes, random: &mut dyn Random) -> Result<Saved, EditError> {
+        let vault = self.vault;
         let mut places = Vec::new();
-        let table = table.map(|mut table| {
+        let table = self.table.map(|table| {
+            let mut table = seal_roster(vault, table.slots, table.roster, random);
             let tag = vault.sealers.tag(Place::SLOTS, id, &table.lines);
             places.push(PlaceLink { place: Place::SLOTS, previous: vec![vault.front.table.head.seal], tag });
             table.head = Head { seal: id, tag };
             table
         });
         let mut pages = Vec::new();
-        for (number, page, after) in changed {
+        for (number, page) in self.pages {
+            let after = covered(page.entries.values());
+            if page.before == after {
+                continue;
+            }
             let place = Place::page(number);
             let tag = vault.sealers.tag(place, id, &after);
             places.push(PlaceLink { place, previous: page.head.iter().map(|head| head.seal).collect(), tag });
@@ -390,11 +408,11 @@ impl Edit<'_> {
             return Err(EditError::NothingChanged);
         }
         let generation = vault.generation() + 1;
-        let links = Links { id, parents: tips, generation, places, restart: false };
+        let links = Links { id, parents: vault.log.tips().to_vec(), generation, places, restart: false };
         if links.parents.len() > limits::PARENTS {
             return Err(EditError::TooManyChanges);
         }
-        let line = seal_line(&links, &changes, &vault.sealers, random).ok_or(EditError::TooManyChanges)?;
+        let line = seal_line(&links, changes, &vault.sealers, random).ok_or(EditError::TooManyChanges)?;
 
         let mut text = Text::new();
         push_front(&mut text, vault, table.as_ref(), &links, line);
@@ -409,6 +427,23 @@ impl Edit<'_> {
             return Err(EditError::Full);
         }
         Ok(Saved { text, seal: id, generation })
+    }
+
+    /// Takes an entry out as it is, without a word in the log: for merges, whose log says it already.
+    pub(crate) fn take_out(&mut self, id: EntryId) -> Result<(), EditError> {
+        self.page(id)?.entries.remove(&id);
+        Ok(())
+    }
+
+    /// Puts an entry in as it is sealed, without a word in the log.
+    pub(crate) fn put_in(&mut self, entry: SealedEntry) -> Result<(), EditError> {
+        self.page(entry.id)?.entries.insert(entry.id, entry);
+        Ok(())
+    }
+
+    /// Puts other slots in the place of all, without a word in the log.
+    pub(crate) fn put_table(&mut self, slots: Vec<SlotLine>, roster: Roster) {
+        self.table = Some(WorkingTable { slots, roster, changes: Vec::new() });
     }
 
     fn open(&mut self, name: &EntryName) -> Result<Option<OpenEntry>, EditError> {
@@ -472,15 +507,19 @@ fn push_front(text: &mut Text, vault: &UnlockedVault, table: Option<&Table>, lin
 }
 
 /// The slot table with its roster sealed. The oldest removed slots are forgotten when the line would be too long.
-fn seal_table(vault: &UnlockedVault, mut table: WorkingTable, random: &mut dyn Random) -> Table {
-    let removed = &mut table.roster.removed;
-    let surplus = removed.len().saturating_sub(limits::REMOVED_SLOTS);
-    removed.drain(..surplus);
-    while table.roster.encode().len() > ROSTER && !table.roster.removed.is_empty() {
-        table.roster.removed.remove(0);
+pub(crate) fn seal_roster(
+    vault: &UnlockedVault,
+    slots: Vec<SlotLine>,
+    mut roster: Roster,
+    random: &mut dyn Random,
+) -> Table {
+    let surplus = roster.removed.len().saturating_sub(limits::REMOVED_SLOTS);
+    roster.removed.drain(..surplus);
+    while roster.encode().len() > ROSTER && !roster.removed.is_empty() {
+        roster.removed.remove(0);
     }
-    let sealed = vault.sealers.roster.seal(b"", &table.roster.encode(), random);
-    Table::new(vault.front.header.pages, table.slots, sealed)
+    let sealed = vault.sealers.roster.seal(b"", &roster.encode(), random);
+    Table::new(vault.front.header.pages, slots, sealed)
 }
 
 /// Bytes of CBOR that fit a roster line after padding, sealing and base64.
@@ -527,23 +566,36 @@ fn put(entry: &mut OpenEntry, field: &str, value: NewValue, epoch: u64) {
 }
 
 /// Moves the largest inline values into attachments until the rest fits the entry's line.
-fn move_out(entry: &mut OpenEntry, random: &mut dyn Random) -> Result<(), EditError> {
+pub(crate) fn move_out(entry: &mut OpenEntry, random: &mut dyn Random) -> Result<(), EditError> {
     let size = |value: &Stored| match value {
         Stored::Inline(secret) => secret.expose().len(),
         Stored::Attachment(_) => 0,
     };
     while entry.secrets.all().map(|(_, value)| size(value)).sum::<usize>() > INLINE_TOTAL {
-        let largest = entry.secrets.values.iter().max_by_key(|(_, value)| size(value));
-        let Some((field, Stored::Inline(secret))) = largest else {
-            return Err(too_large(&entry.meta.name, "conflicting values together"));
-        };
-        let (field, mut lines) = (field.clone(), Vec::new());
+        let Secrets { values, alternatives } = &mut entry.secrets;
+        let mut all: Vec<(Option<usize>, &String, &mut Stored)> =
+            values.iter_mut().map(|(field, value)| (None, field, value)).collect();
+        for (number, values) in alternatives.iter_mut().enumerate() {
+            all.extend(values.iter_mut().map(|(field, value)| (Some(number), field, value)));
+        }
+        let (number, field, stored) = all
+            .into_iter()
+            .max_by_key(|(_, _, value)| size(value))
+            .expect("a sum over nothing is not too large");
+        let Stored::Inline(secret) = &*stored else { break };
+        let mut lines = Vec::new();
         let blob = BlobWriter::write(&mut secret.expose(), limits::ATTACHMENT, &mut lines, random)
             .map_err(|_| too_large(&entry.meta.name, "an attachment"))?;
-        let source: Arc<dyn Source> = Arc::new(lines);
-        let epoch = entry.meta.fields.get(&field).map_or(0, |info| info.epoch);
-        put(entry, &field, NewValue::Attachment(blob.finish(source, 0)), epoch);
-        debug_assert_eq!(entry.meta.fields[&field].kind, FieldKind::Attachment);
+        let blob = blob.finish(Arc::new(lines), 0);
+        *stored = Stored::Attachment(blob.attachment);
+        entry.files.push(blob.lines);
+        let info = match number {
+            None => entry.meta.fields.get_mut(field),
+            Some(number) => entry.meta.alternatives[number].fields.get_mut(field).and_then(Option::as_mut),
+        };
+        if let Some(info) = info {
+            info.kind = FieldKind::Attachment;
+        }
     }
     Ok(())
 }

@@ -164,6 +164,7 @@ impl OpenEntry {
             .collect();
         files.retain(|file| wanted.contains(&file.blob));
         files.sort_by_key(|file| file.blob);
+        files.dedup_by_key(|file| file.blob);
 
         let meta = sealers.meta.seal(&id.0, &self.meta.encode(), random);
         let secrets = sealers.secret.seal(&id.0, self.secrets.encode().expose(), random);

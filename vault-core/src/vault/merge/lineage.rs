@@ -1,0 +1,136 @@
+//! What one side of a merge did to each entry, read from its log and followed through renames.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::format::entry::EntryName;
+use crate::format::id::SealId;
+use crate::format::seal::{Changes, EntryChange, EntryOp};
+
+/// An entry as both sides know it: by the name it had where they parted, or by the name under which a side created it
+/// after that name had become free.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key {
+    Origin(EntryName),
+    Recreated(EntryName),
+}
+
+/// What one side did to one entry.
+#[derive(Debug, Clone)]
+pub(super) struct Lineage {
+    /// The entry's name on this side now; `None` if it was removed.
+    pub(super) current: Option<EntryName>,
+    pub(super) renamed: bool,
+    pub(super) resolved: bool,
+    pub(super) expiry: bool,
+    /// Removed and made again: everything in it is new.
+    whole: bool,
+    attributes: BTreeSet<String>,
+    fields: BTreeSet<String>,
+    /// The last seal that changed it.
+    pub(super) seal: SealId,
+}
+
+impl Lineage {
+    pub(super) fn changed_field(&self, field: &str) -> bool {
+        self.whole || self.fields.contains(field)
+    }
+
+    pub(super) fn changed_attribute(&self, attribute: &str) -> bool {
+        self.whole || self.attributes.contains(attribute)
+    }
+
+    pub(super) fn changed_expiry(&self) -> bool {
+        self.whole || self.expiry
+    }
+
+    /// As the merge's own seal lists it: everything that either side changed, under the name that came out.
+    pub(super) fn listed(&self, other: &Self, name: &EntryName) -> EntryChange {
+        EntryChange {
+            op: EntryOp::Set,
+            name: name.clone(),
+            attributes: self.attributes.union(&other.attributes).cloned().collect(),
+            fields: self.fields.union(&other.fields).cloned().collect(),
+            new_name: None,
+            expiry: self.expiry || other.expiry,
+        }
+    }
+}
+
+/// All that one side did, and every name that occurs in it.
+#[derive(Default)]
+pub(super) struct Lineages {
+    pub(super) by_key: BTreeMap<Key, Lineage>,
+    pub(super) names: BTreeSet<EntryName>,
+    by_name: BTreeMap<EntryName, Key>,
+}
+
+impl Lineages {
+    /// Takes the changes in the order given: by generation, then id.
+    pub(super) fn follow<'a>(changes: impl Iterator<Item = (SealId, &'a Changes)>) -> Self {
+        let mut all = Self::default();
+        for (seal, changes) in changes {
+            for change in &changes.entries {
+                all.apply(seal, change);
+            }
+        }
+        all
+    }
+
+    fn apply(&mut self, seal: SealId, change: &EntryChange) {
+        let name = &change.name;
+        self.names.insert(name.clone());
+        let key = self.key_of(name, change.op);
+        let lineage = self.by_key.entry(key.clone()).or_insert_with(|| Lineage {
+            current: Some(name.clone()),
+            renamed: false,
+            resolved: false,
+            expiry: false,
+            whole: false,
+            attributes: BTreeSet::new(),
+            fields: BTreeSet::new(),
+            seal,
+        });
+        lineage.seal = seal;
+        // On a side that is itself a merge, a branch may go on using the name that another one has changed.
+        let elsewhere =
+            !self.by_name.contains_key(name) && lineage.current.as_ref().is_some_and(|now| now != name);
+        match change.op {
+            EntryOp::Remove => {
+                if !elsewhere {
+                    lineage.current = None;
+                }
+                self.by_name.remove(name);
+                return;
+            }
+            EntryOp::Rename => {
+                let Some(new_name) = &change.new_name else { return };
+                self.names.insert(new_name.clone());
+                lineage.current = Some(new_name.clone());
+                lineage.renamed = true;
+                self.by_name.remove(name);
+                self.by_name.insert(new_name.clone(), key);
+                return;
+            }
+            EntryOp::Create => lineage.whole |= lineage.current.is_none(),
+            EntryOp::Resolve => lineage.resolved = true,
+            EntryOp::Set => {}
+        }
+        lineage.attributes.extend(change.attributes.iter().cloned());
+        lineage.fields.extend(change.fields.iter().cloned());
+        lineage.expiry |= change.expiry;
+        if !elsewhere {
+            lineage.current = Some(name.clone());
+            self.by_name.insert(name.clone(), key);
+        }
+    }
+
+    /// Whose entry has this name now; whose it was, if nobody's.
+    fn key_of(&self, name: &EntryName, op: EntryOp) -> Key {
+        if let Some(key) = self.by_name.get(name) {
+            return key.clone();
+        }
+        let origin = Key::Origin(name.clone());
+        let moved = self.by_key.get(&origin).is_some_and(|lineage| lineage.current.is_some());
+        if op == EntryOp::Create && moved { Key::Recreated(name.clone()) } else { origin }
+    }
+}

@@ -1,0 +1,266 @@
+//! Merges of texts in memory: each rule of docs/format.md, "Keyed merge", by name.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::crypto::random::SystemRandom;
+use crate::format::front::Pages;
+use crate::vault::Value;
+use crate::vault::edit::{Pick, Update};
+use crate::vault::tests::{Fixture, inline, name};
+
+fn merge_of(ours: &Fixture, theirs: &Fixture, base: Option<&Fixture>) -> Result<Merged, MergeError> {
+    let base = base.map(Fixture::unlock);
+    let mut context = MergeContext { now: 5_000, author: "merger", random: &mut SystemRandom };
+    merge(&ours.unlock(), &theirs.unlock(), base.as_ref(), &mut context)
+}
+
+/// The merged file, verified as a whole, and the names in conflict.
+fn merged(ours: &Fixture, theirs: &Fixture) -> (Fixture, Vec<String>) {
+    match merge_of(ours, theirs, None).unwrap() {
+        Merged::Ours => (ours.with(ours.text.to_vec()), Vec::new()),
+        Merged::Theirs => (theirs.with(theirs.text.to_vec()), Vec::new()),
+        Merged::New(new) => {
+            let after = ours.with(new.text.to_vec().unwrap());
+            after.unlock().verify(&|_| ()).unwrap();
+            (after, new.conflicts.iter().map(|name| name.as_str().to_owned()).collect())
+        }
+    }
+}
+
+fn remove(vault: &Fixture, entry: &str) -> Fixture {
+    vault.edit(|edit| edit.remove(&name(entry)).unwrap())
+}
+
+fn rename(vault: &Fixture, from: &str, to: &str) -> Fixture {
+    vault.edit(|edit| edit.rename(&name(from), &name(to), &mut SystemRandom).unwrap())
+}
+
+fn attribute(vault: &Fixture, entry: &str, key: &str, value: &str) -> Fixture {
+    let attributes = BTreeMap::from([(key.to_owned(), Some(value.to_owned()))]);
+    vault.edit(|edit| {
+        edit.set(&name(entry), Update { attributes, ..Update::default() }, &mut SystemRandom).unwrap();
+    })
+}
+
+fn names(vault: &Fixture) -> Vec<String> {
+    vault.unlock().list().unwrap().into_iter().map(|meta| meta.name.as_str().to_owned()).collect()
+}
+
+fn alternative(vault: &Fixture, entry: &str, number: usize, field: &str) -> Option<Vec<u8>> {
+    match vault.unlock().entry(&name(entry)).unwrap().unwrap().alternative(number, field)? {
+        Value::Inline(secret) => Some(secret.expose().to_vec()),
+        Value::Attachment(_) => None,
+    }
+}
+
+fn base() -> Fixture {
+    Fixture::new(Pages::Few).set("a", b"1").set("b", b"2").set("c", b"3")
+}
+
+#[test]
+fn changes_to_different_entries_unite_without_a_seal_of_their_own() {
+    let base = base();
+    let (ours, theirs) = (base.set("x", b"ours"), base.set("y", b"theirs"));
+    let Merged::New(new) = merge_of(&ours, &theirs, Some(&base)).unwrap() else { panic!("nothing new") };
+    assert_eq!(new.seal, None);
+    let after = base.with(new.text.to_vec().unwrap());
+    let unlocked = after.unlock();
+    unlocked.verify(&|_| ()).unwrap();
+    assert_eq!(unlocked.tips().len(), 2);
+    assert_eq!((after.get("x").unwrap(), after.get("y").unwrap()), (b"ours".to_vec(), b"theirs".to_vec()));
+    // The next save names both tips.
+    let next = after.set("z", b"").unlock();
+    assert_eq!((next.tips().len(), next.generation()), (1, 6));
+}
+
+#[test]
+fn the_side_that_knows_all_is_the_result() {
+    let base = base();
+    let ahead = base.set("x", b"1");
+    assert!(matches!(merge_of(&ahead, &base, None), Ok(Merged::Ours)));
+    assert!(matches!(merge_of(&base, &ahead, None), Ok(Merged::Theirs)));
+    assert!(matches!(merge_of(&base, &base, None), Ok(Merged::Ours)));
+}
+
+#[test]
+fn fields_and_attributes_of_one_entry_merge_one_by_one() {
+    let base = base();
+    let ours = attribute(&base.set("a", b"ours"), "a", "url", "one");
+    let theirs = attribute(&base, "a", "user", "two");
+    let theirs = theirs.edit(|edit| {
+        edit.set(&name("a"), inline("token", b"t"), &mut SystemRandom).unwrap();
+    });
+    let (after, conflicts) = merged(&ours, &theirs);
+    assert!(conflicts.is_empty());
+    let meta = after.unlock().meta(&name("a")).unwrap().unwrap();
+    assert_eq!((meta.attributes["url"].as_str(), meta.attributes["user"].as_str()), ("one", "two"));
+    assert_eq!(after.get("a").unwrap(), b"ours");
+    assert_eq!(meta.fields.len(), 2);
+}
+
+#[test]
+fn what_both_changed_to_the_same_is_taken() {
+    let base = base();
+    let (after, conflicts) = merged(&base.set("a", b"same"), &base.set("a", b"same"));
+    assert!(conflicts.is_empty());
+    assert_eq!(after.get("a").unwrap(), b"same");
+}
+
+#[test]
+fn what_both_changed_differently_is_kept_twice() {
+    let base = base();
+    let (after, conflicts) = merged(&base.set("a", b"ours"), &base.set("a", b"theirs"));
+    assert_eq!(conflicts, ["a"]);
+    assert_eq!(after.get("a").unwrap(), b"ours");
+    assert_eq!(alternative(&after, "a", 0, "secret").unwrap(), b"theirs");
+    for (pick, value) in [(Pick::Ours, b"ours".to_vec()), (Pick::Theirs(0), b"theirs".to_vec())] {
+        let settled = after.edit(|edit| edit.resolve(&name("a"), pick, &mut SystemRandom).unwrap());
+        assert!(!settled.unlock().meta(&name("a")).unwrap().unwrap().in_conflict());
+        assert_eq!(settled.get("a").unwrap(), value);
+    }
+}
+
+#[test]
+fn an_entry_removed_here_and_changed_there_is_kept_in_conflict() {
+    let base = base();
+    for (ours, theirs) in
+        [(remove(&base, "a"), base.set("a", b"new")), (base.set("a", b"new"), remove(&base, "a"))]
+    {
+        let (after, conflicts) = merged(&ours, &theirs);
+        assert_eq!(conflicts, ["a"]);
+        assert_eq!(after.get("a").unwrap(), b"new");
+        let gone = after.edit(|edit| edit.resolve(&name("a"), Pick::Theirs(0), &mut SystemRandom).unwrap());
+        assert_eq!(gone.get("a"), None);
+    }
+    assert_eq!(names(&merged(&remove(&base, "a"), &remove(&base, "a")).0), ["b", "c"]);
+}
+
+#[test]
+fn a_change_follows_a_rename() {
+    let base = base();
+    for (ours, theirs) in
+        [(rename(&base, "a", "z"), base.set("a", b"new")), (base.set("a", b"new"), rename(&base, "a", "z"))]
+    {
+        let (after, conflicts) = merged(&ours, &theirs);
+        assert!(conflicts.is_empty(), "{conflicts:?}");
+        assert_eq!(names(&after), ["b", "c", "z"]);
+        assert_eq!(after.get("z").unwrap(), b"new");
+    }
+}
+
+#[test]
+fn two_names_for_one_entry_are_a_conflict() {
+    let base = base();
+    let (after, conflicts) = merged(&rename(&base, "a", "x"), &rename(&base, "a", "y"));
+    assert_eq!(conflicts, ["x"]);
+    assert_eq!(names(&after), ["b", "c", "x"]);
+    let settled = after.edit(|edit| edit.resolve(&name("x"), Pick::Theirs(0), &mut SystemRandom).unwrap());
+    assert_eq!(names(&settled), ["b", "c", "y"]);
+    assert_eq!(settled.get("y").unwrap(), b"1");
+    // Merging on: the renames of both sides and the settlement are followed.
+    let later = rename(&base, "b", "w").set("a", b"late");
+    let (after, conflicts) = merged(&settled, &later);
+    assert!(conflicts.is_empty(), "{conflicts:?}");
+    assert_eq!(names(&after), ["c", "w", "y"]);
+    assert_eq!(after.get("y").unwrap(), b"late");
+}
+
+#[test]
+fn two_entries_that_get_one_name_become_one_in_conflict() {
+    let base = base();
+    let (after, conflicts) = merged(&rename(&base, "a", "n"), &base.set("n", b"new"));
+    assert_eq!(conflicts, ["n"]);
+    assert_eq!(after.get("n").unwrap(), b"1");
+    assert_eq!(alternative(&after, "n", 0, "secret").unwrap(), b"new");
+    assert_eq!(names(&after), ["b", "c", "n"]);
+}
+
+#[test]
+fn two_merges_of_the_same_branches_unite() {
+    let base = base();
+    let (a, b) = (base.set("a", b"ours"), base.set("a", b"theirs"));
+    let (here, there) = (merged(&a, &b).0, merged(&b, &a).0);
+    let (after, conflicts) = merged(&here, &there);
+    assert_eq!(conflicts, ["a"]);
+    let unlocked = after.unlock();
+    let meta = unlocked.meta(&name("a")).unwrap().unwrap();
+    assert_eq!(meta.alternatives.len(), 1, "each value is kept once");
+    assert_eq!(alternative(&after, "a", 0, "secret").unwrap(), b"theirs");
+}
+
+#[test]
+fn a_settled_conflict_does_not_come_back() {
+    let base = base();
+    let both = merged(&base.set("a", b"ours"), &base.set("a", b"theirs")).0;
+    let settled = both.edit(|edit| edit.resolve(&name("a"), Pick::Theirs(0), &mut SystemRandom).unwrap());
+    let elsewhere = both.set("b", b"other");
+    for (ours, theirs) in [(&settled, &elsewhere), (&elsewhere, &settled)] {
+        let (after, conflicts) = merged(ours, theirs);
+        assert!(conflicts.is_empty());
+        assert_eq!(after.get("a").unwrap(), b"theirs");
+        assert!(!after.unlock().meta(&name("a")).unwrap().unwrap().in_conflict());
+    }
+}
+
+#[test]
+fn a_base_that_a_side_lacks_is_a_cherry_pick_or_a_revert() {
+    let base = base();
+    let middle = base.set("x", b"1");
+    let picked = middle.set("y", b"2");
+    assert!(matches!(merge_of(&base.set("z", b""), &picked, Some(&middle)), Err(MergeError::NotAMerge)));
+    assert!(matches!(merge_of(&picked, &base, Some(&middle)), Err(MergeError::NotAMerge)));
+    assert!(matches!(merge_of(&base, &Fixture::new(Pages::Few), None), Err(MergeError::OtherVault)));
+}
+
+#[test]
+fn a_base_chosen_by_an_attacker_brings_no_old_value_back() {
+    // The confused deputy: theirs never touched "a". A driver that compares contents with a base in which "a" has its new
+    // value would believe that theirs changed it back to the old one, and seal that.
+    let old = Fixture::new(Pages::Few).set("a", b"old password");
+    let ours = old.set("a", b"new password");
+    let theirs = old.set("b", b"harmless");
+    for base in [None, Some(&old)] {
+        let Merged::New(new) = merge_of(&ours, &theirs, base).unwrap() else { panic!("nothing new") };
+        let after = old.with(new.text.to_vec().unwrap());
+        assert_eq!(after.get("a").unwrap(), b"new password");
+        assert!(new.conflicts.is_empty());
+    }
+    // The chosen base itself is refused: theirs lacks its seals.
+    assert!(matches!(merge_of(&ours, &theirs, Some(&ours)), Err(MergeError::NotAMerge)));
+}
+
+#[test]
+fn a_merge_across_a_restart_applies_the_other_side_as_one_seal() {
+    let base = base();
+    let side = rename(&base.set("a", b"side").set("new", b"n"), "b", "bb");
+    let side = remove(&side, "c");
+    let compacted = |vault: &Fixture, pages| {
+        let saved = vault.unlock().compact(pages, "tester", None, 3_000, &mut SystemRandom).unwrap();
+        vault.with(saved.text.to_vec().unwrap())
+    };
+    for pages in [Pages::Few, Pages::Many] {
+        let restarted = compacted(&base.set("mine", b"m"), pages).set("later", b"l");
+        for (ours, theirs) in [(&restarted, &side), (&side, &restarted)] {
+            let (after, conflicts) = merged(ours, theirs);
+            assert!(conflicts.is_empty(), "{conflicts:?}");
+            assert_eq!(names(&after), ["a", "bb", "later", "mine", "new"]);
+            assert_eq!(
+                (after.get("a").unwrap(), after.get("bb").unwrap()),
+                (b"side".to_vec(), b"2".to_vec())
+            );
+            assert_eq!(after.unlock().tips().len(), 1);
+            // The other side goes on, and is merged again: what was applied is known.
+            let (again, conflicts) = merged(&after, &side.set("a", b"side 2"));
+            assert!(conflicts.is_empty(), "{conflicts:?}");
+            assert_eq!(again.get("a").unwrap(), b"side 2");
+            assert!(matches!(merge_of(&again, &side, None), Ok(Merged::Ours)));
+        }
+        let conflicting = compacted(&base.set("a", b"restarted"), pages);
+        let (after, conflicts) = merged(&conflicting, &side);
+        assert_eq!(conflicts, ["a"]);
+        assert_eq!(alternative(&after, "a", 0, "secret").unwrap(), b"side");
+        let twice = (compacted(&base, pages), compacted(&base, Pages::Few));
+        assert!(matches!(merge_of(&twice.0, &twice.1, None), Err(MergeError::BothRestarted)));
+    }
+}
