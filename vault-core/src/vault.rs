@@ -38,6 +38,7 @@ mod log;
 pub mod merge;
 
 pub mod restart;
+pub mod salvage;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -412,9 +413,8 @@ impl UnlockedVault {
                 counts.entries += 1;
                 for (_, value) in open.secrets.all() {
                     if let Stored::Attachment(attachment) = value {
-                        let lines = open.files.iter().find(|lines| lines.blob == attachment.id).cloned();
-                        let lines = lines.ok_or(VerifyError::Attachment(attachment.id))?;
-                        let mut reader = BlobReader::new(attachment, lines);
+                        let mut reader =
+                            open.reader(attachment).ok_or(VerifyError::Attachment(attachment.id))?;
                         while !reader.next_chunk()?.is_empty() {}
                         counts.attachments += 1;
                     }
@@ -637,10 +637,7 @@ impl Entry {
     fn of_stored(&self, stored: Stored) -> Option<Value> {
         match stored {
             Stored::Inline(secret) => Some(Value::Inline(secret)),
-            Stored::Attachment(attachment) => {
-                let lines = self.0.files.iter().find(|lines| lines.blob == attachment.id)?.clone();
-                Some(Value::Attachment(Box::new(BlobReader::new(&attachment, lines))))
-            }
+            Stored::Attachment(attachment) => Some(Value::Attachment(Box::new(self.0.reader(&attachment)?))),
         }
     }
 }

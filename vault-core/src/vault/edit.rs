@@ -26,9 +26,9 @@ pub use crate::vault::write::Saved;
 
 /// A value to be stored.
 pub enum NewValue {
-    /// At most 16,384 bytes; see [`NewValue::fits_inline`].
+    /// In memory. It becomes an attachment if it does not fit the entry's line.
     Inline(Secret),
-    /// Its lines are written already.
+    /// Its lines are written already: for values too large for memory.
     Attachment(SealedBlob),
 }
 
@@ -565,13 +565,17 @@ fn put(entry: &mut OpenEntry, field: &str, value: NewValue, epoch: u64) {
     entry.secrets.values.insert(field.to_owned(), stored);
 }
 
-/// Moves the largest inline values into attachments until the rest fits the entry's line.
+/// Moves inline values into attachments, largest first: those over 16,384 bytes, and until the rest fits the entry's line.
 pub(crate) fn move_out(entry: &mut OpenEntry, random: &mut dyn Random) -> Result<(), EditError> {
     let size = |value: &Stored| match value {
         Stored::Inline(secret) => secret.expose().len(),
         Stored::Attachment(_) => 0,
     };
-    while entry.secrets.all().map(|(_, value)| size(value)).sum::<usize>() > INLINE_TOTAL {
+    let fits = |secrets: &Secrets| {
+        secrets.all().all(|(_, value)| size(value) <= limits::INLINE)
+            && secrets.all().map(|(_, value)| size(value)).sum::<usize>() <= INLINE_TOTAL
+    };
+    while !fits(&entry.secrets) {
         let Secrets { values, alternatives } = &mut entry.secrets;
         let mut all: Vec<(Option<usize>, &String, &mut Stored)> =
             values.iter_mut().map(|(field, value)| (None, field, value)).collect();

@@ -15,6 +15,7 @@ use crate::format::seal::Place;
 use crate::format::{limits, text};
 use crate::secret::{Key, Naming, Tagging};
 use crate::source::Source;
+use crate::vault::blob::BlobReader;
 
 /// The keys of a vault, each set up for its use.
 pub(crate) struct Sealers {
@@ -107,9 +108,7 @@ impl SealedEntry {
         let wrong = || VerifyError::Entry(self.id);
         let (meta, secrets) = self.parts();
         let meta = open_meta(self.id, meta, sealers)?;
-        let sealed = text::base64(secrets, limits::ENTRY_LINE).map_err(|_| wrong())?;
-        let plain = sealers.secret.open(&self.id.0, &sealed).map_err(|_| wrong())?;
-        let secrets = Secrets::decode(&plain).map_err(|_| wrong())?;
+        let secrets = self.open_secrets(secrets, sealers)?;
         if !secrets.belong_to(&meta) {
             return Err(wrong());
         }
@@ -132,8 +131,16 @@ impl SealedEntry {
         Ok(OpenEntry { meta, secrets, files: self.files.clone() })
     }
 
+    /// Opens the secrets alone, without asking whether they belong to the metadata.
+    pub(crate) fn open_secrets(&self, encoded: &[u8], sealers: &Sealers) -> Result<Secrets, VerifyError> {
+        let wrong = || VerifyError::Entry(self.id);
+        let sealed = text::base64(encoded, limits::ENTRY_LINE).map_err(|_| wrong())?;
+        let plain = sealers.secret.open(&self.id.0, &sealed).map_err(|_| wrong())?;
+        Secrets::decode(&plain).map_err(|_| wrong())
+    }
+
     /// The base64 of the two parts.
-    fn parts(&self) -> (&[u8], &[u8]) {
+    pub(crate) fn parts(&self) -> (&[u8], &[u8]) {
         let line = self.lines.split(|&byte| byte == b'\n').next().unwrap_or_default();
         let mut words = line.splitn(3, |&byte| byte == b' ').skip(1);
         (words.next().unwrap_or_default(), words.next().unwrap_or_default())
@@ -150,6 +157,24 @@ pub(crate) fn open_meta(id: EntryId, encoded: &[u8], sealers: &Sealers) -> Resul
 }
 
 impl OpenEntry {
+    /// The reader of one of the entry's attachments.
+    pub(crate) fn reader(&self, attachment: &Attachment) -> Option<BlobReader> {
+        let lines = self.files.iter().find(|lines| lines.blob == attachment.id)?;
+        Some(BlobReader::new(attachment, lines.clone()))
+    }
+
+    /// Whether an attachment opens from its first chunk to its last.
+    pub(crate) fn reads_whole(&self, attachment: &Attachment) -> bool {
+        let Some(mut reader) = self.reader(attachment) else { return false };
+        loop {
+            match reader.next_chunk() {
+                Ok([]) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
     /// Seals the entry. `None` if its line would be longer than the format allows.
     pub(crate) fn seal(self, sealers: &Sealers, random: &mut dyn Random) -> Option<SealedEntry> {
         let id = sealers.entry_id(&self.meta.name);

@@ -212,8 +212,7 @@ impl<'v> Both<'v> {
     fn write_log(&self, text: &mut Text, mut seal: Option<(Option<u16>, SealId, Vec<u8>)>) {
         let pages = self.ours.front.header.pages;
         // By section, then id: where each line is.
-        let mut lines: BTreeMap<(Option<u16>, SealId), (&UnlockedVault, std::ops::Range<u64>)> =
-            BTreeMap::new();
+        let mut lines = BTreeMap::new();
         for vault in [self.theirs, self.ours] {
             for seal in &vault.front.seals {
                 lines.insert((seal.section, seal.id), (vault, seal.line.clone()));
