@@ -15,13 +15,13 @@ use crate::error::VerifyError;
 use crate::format::entry::{EntryName, FieldInfo, Meta, Stored};
 use crate::format::front::{Front, Header};
 use crate::format::id::{SealId, SlotId};
-use crate::format::limits;
 use crate::format::lines::FormatError;
-use crate::format::page::{Blobs, Page};
+use crate::format::page::{Look, Page};
 use crate::format::pages::{PageIndex, search};
 use crate::format::roster::Roster;
 use crate::format::seal::{Changes, Place};
 use crate::format::slot::SlotLine;
+use crate::format::{limits, text};
 use crate::keys::{Credential, UnlockError, UnlockPolicy, open_master};
 use crate::keys::{VaultHeaderParts, VaultId};
 use crate::secret::{Key, Master, Secret};
@@ -223,7 +223,7 @@ impl LockedVault {
         opened_by: Option<SlotId>,
     ) -> Result<UnlockedVault, Box<StillLocked>> {
         let header = &self.front.header;
-        let sealers = Sealers::new(Keys::derive(&header.uuid, &header.salt, &master));
+        let sealers = Sealers::new(&Keys::derive(&header.uuid, &header.salt, &master));
         match verify_front(&self.front, &sealers) {
             Ok((log, roster)) => Ok(UnlockedVault {
                 source: self.source,
@@ -370,7 +370,7 @@ impl UnlockedVault {
     /// [`VerifyError`].
     pub fn list(&self) -> Result<Vec<Meta>, VerifyError> {
         let mut all: Vec<Meta> = self
-            .each_verified_page(Blobs::Outline, |page| {
+            .each_verified_page(Look::Outline, |page| {
                 page.entries
                     .iter()
                     .map(|entry| open_meta(entry.id, &page.lines[entry.meta.clone()], &self.sealers))
@@ -388,7 +388,7 @@ impl UnlockedVault {
     /// # Errors
     /// [`VerifyError`].
     pub fn each_entry(&self, visit: &(dyn Fn(Entry) + Sync)) -> Result<(), VerifyError> {
-        self.each_verified_page(Blobs::Outline, |page| {
+        self.each_verified_page(Look::Outline, |page| {
             for entry in &page.entries {
                 visit(Entry(SealedEntry::from_page(&page, entry, &self.source).open(&self.sealers)?));
             }
@@ -406,7 +406,7 @@ impl UnlockedVault {
         check_seal_text(&*self.source, &self.front)?;
         self.all_changes()?;
         let done = AtomicU16::new(0);
-        let counts = self.each_verified_page(Blobs::Canonical, |page| {
+        let counts = self.each_verified_page(Look::Canonical, |page| {
             let mut counts = Counts::default();
             for entry in &page.entries {
                 let open = SealedEntry::from_page(&page, entry, &self.source).open(&self.sealers)?;
@@ -482,7 +482,7 @@ impl UnlockedVault {
                 None => self.index()?.start(number),
             },
         };
-        let page = Page::parse(&*self.source, self.front.header.pages, number, start, Blobs::Outline)?;
+        let page = Page::parse(&*self.source, self.front.header.pages, number, start, Look::Outline)?;
         self.verify_page(&page)?;
         Ok(page)
     }
@@ -511,7 +511,7 @@ impl UnlockedVault {
     /// other lines between the pages, this is rule 1 for all pages.
     fn each_verified_page<T: Send>(
         &self,
-        blobs: Blobs,
+        look: Look,
         visit: impl Fn(Page) -> Result<T, VerifyError> + Sync,
     ) -> Result<Vec<T>, VerifyError> {
         let index = self.index()?;
@@ -519,7 +519,7 @@ impl UnlockedVault {
         let entries = AtomicUsize::new(0);
         each_page(pages.count(), |number| {
             let start = index.start(number);
-            let page = Page::parse(&*self.source, pages, number, start, blobs)?;
+            let page = Page::parse(&*self.source, pages, number, start, look)?;
             check_page_end(&page, index)?;
             let before = entries.fetch_add(page.entries.len(), Ordering::Relaxed);
             if before + page.entries.len() > limits::ENTRIES {
@@ -541,7 +541,7 @@ fn parse_page(
     index: &PageIndex,
     number: u16,
 ) -> Result<Page, FormatError> {
-    let page = Page::parse(source, front.header.pages, number, index.start(number), Blobs::Canonical)?;
+    let page = Page::parse(source, front.header.pages, number, index.start(number), Look::Canonical)?;
     check_page_end(&page, index)?;
     Ok(page)
 }
@@ -560,7 +560,7 @@ fn check_seal_text(source: &dyn Source, front: &Front) -> Result<(), FormatError
         let length = usize::try_from(seal.changes.end - seal.changes.start).unwrap_or(usize::MAX);
         let mut encoded = vec![0; length];
         source.read_exact_at(&mut encoded, seal.changes.start)?;
-        if crate::format::text::base64(&encoded, limits::SEAL_LINE).is_err() {
+        if !text::decoded_len(length).is_some_and(|decoded| text::is_base64(&encoded, decoded)) {
             return Err(FormatError::Malformed {
                 offset: seal.changes.start,
                 expected: "the sealed changes of a seal",

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::format::id::SealId;
-use crate::format::lines::{FormatError, Line, Lines, words};
+use crate::format::lines::{FormatError, Line, Lines, Start, malformed, words};
 use crate::format::slot::SlotLine;
 use crate::format::{limits, text};
 use crate::source::Source;
@@ -304,16 +304,14 @@ fn parse_log(lines: &mut Lines, pages: Pages) -> Result<(Vec<SealLine>, Vec<u64>
             if seals.len() == limits::SEALS {
                 return Err(FormatError::Limit { offset, what: "more than 65,536 seals" });
             }
-            let line = lines
-                .next(limits::SEAL_LINE, "a seal over 16 MiB")?
-                .ok_or(FormatError::Malformed { offset, expected: "a seal" })?;
-            let seal = parse_seal(&line, section)?;
+            let start = lines.next_start(3, SEAL_START, limits::SEAL_LINE, "a seal over 16 MiB")?;
+            let seal = parse_seal(&start, section)?;
             links_total += seal.links.len();
             if links_total > limits::ALL_LINKS {
                 return Err(FormatError::Limit { offset, what: "more than 64 MiB of links" });
             }
             if seals[first..].last().is_some_and(|last| last.id >= seal.id) {
-                return Err(line.malformed("seals in ascending order of their ids"));
+                return Err(malformed(&start.text, offset, "seals in ascending order of their ids"));
             }
             seals.push(seal);
         }
@@ -323,18 +321,23 @@ fn parse_log(lines: &mut Lines, pages: Pages) -> Result<(Vec<SealLine>, Vec<u64>
     Ok((seals, ends))
 }
 
-fn parse_seal(line: &Line, section: Option<u16>) -> Result<SealLine, FormatError> {
-    let wrong = || line.malformed("seal <seal id> <links> <changes>");
-    let [b"seal", id, links, changes] = words(line.text).ok_or_else(wrong)? else { return Err(wrong()) };
-    let end = line.offset + line.text.len() as u64;
-    if text::decoded_len(changes.len()).is_none_or(|length| length == 0) {
+/// Bytes of a seal line before its changes.
+const SEAL_START: usize = 64 + limits::LINKS / 3 * 4 + 4;
+
+/// The changes stay in the file, and are looked at when they are opened: an import's may be megabytes long.
+fn parse_seal(start: &Start, section: Option<u16>) -> Result<SealLine, FormatError> {
+    let wrong = || malformed(&start.text, start.line.start, "seal <seal id> <links> <changes>");
+    let [b"seal", id, links] = words(&start.text).ok_or_else(wrong)? else { return Err(wrong()) };
+    let changes = start.line.start + start.text.len() as u64 + 1..start.line.end - 1;
+    let length = usize::try_from(changes.end.saturating_sub(changes.start)).map_err(|_| wrong())?;
+    if text::decoded_len(length).is_none_or(|length| length == 0) {
         return Err(wrong());
     }
     Ok(SealLine {
         id: SealId::from_hex(id).map_err(|_| wrong())?,
         links: text::base64(links, limits::LINKS).map_err(|_| wrong())?,
-        changes: end - changes.len() as u64..end,
-        line: line.offset..line.end(),
+        changes,
+        line: start.line.clone(),
         section,
     })
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use crate::source::Source;
 
@@ -97,6 +97,12 @@ impl Line<'_> {
     }
 }
 
+/// The beginning of a line, and where the line is, with its newline.
+pub(crate) struct Start {
+    pub(crate) text: Vec<u8>,
+    pub(crate) line: std::ops::Range<u64>,
+}
+
 /// Why the line `text` is refused.
 pub(crate) fn malformed(text: &[u8], offset: u64, expected: &'static str) -> FormatError {
     const MARKERS: [&[u8]; 4] = [b"<<<<<<< ", b"||||||| ", b"=======", b">>>>>>> "];
@@ -163,6 +169,54 @@ impl<'a> Lines<'a> {
         let start = self.next;
         self.next += length + 1;
         Ok(Some(Line { offset, text: &self.buffer[start..start + length] }))
+    }
+
+    /// The beginning of the next line, up to and without its `spaces`-th space, which must come within `max_start` bytes; the
+    /// rest of the line, of at most `max` bytes, is passed over without being kept. Gives the start and the whole length.
+    pub(crate) fn next_start(
+        &mut self,
+        spaces: usize,
+        max_start: usize,
+        max: usize,
+        too_long: &'static str,
+    ) -> Result<Start, FormatError> {
+        let offset = self.offset();
+        let limit = || FormatError::Limit { offset, what: too_long };
+        let start = loop {
+            let pending = &self.buffer[self.next..];
+            let line = &pending[..memchr(b'\n', pending).unwrap_or(pending.len())];
+            if let Some(at) = memchr_iter(b' ', line).nth(spaces - 1) {
+                break line[..at].to_vec();
+            }
+            if line.len() < pending.len() {
+                return Err(malformed(line, offset, "more words"));
+            }
+            if pending.len() > max_start {
+                return Err(limit());
+            }
+            if !self.fill()? {
+                return Err(malformed(&self.buffer[self.next..], offset, "a newline at the end"));
+            }
+        };
+        loop {
+            if let Some(at) = memchr(b'\n', &self.buffer[self.next..]) {
+                self.next += at + 1;
+                break;
+            }
+            self.next = self.buffer.len();
+            if self.offset() - offset >= max as u64 {
+                return Err(limit());
+            }
+            if !self.fill()? {
+                return Err(malformed(&start, offset, "a newline at the end"));
+            }
+        }
+        let length = self.offset() - offset;
+        if length > max as u64 {
+            Err(limit())
+        } else {
+            Ok(Start { text: start, line: offset..offset + length })
+        }
     }
 
     /// What the next line starts with, without taking it.

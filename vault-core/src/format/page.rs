@@ -52,12 +52,12 @@ pub struct FileLine {
     pub blobs: Range<u64>,
 }
 
-/// How closely `blob` lines are looked at.
+/// How closely base64 is looked at that is not opened now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blobs {
-    /// Their beginnings and lengths: enough to read another entry, or to decrypt them later.
+pub enum Look {
+    /// Where it is and how long: enough for what is authenticated by a tag, or when it is opened.
     Outline,
-    /// That their content is canonical base64, too.
+    /// That it is canonical, too.
     Canonical,
 }
 
@@ -80,7 +80,7 @@ impl Page {
         pages: Pages,
         number: u16,
         offset: u64,
-        blobs: Blobs,
+        look: Look,
     ) -> Result<Self, FormatError> {
         let mut lines = Lines::new(source, offset);
         let fixed = Self::fixed_line(pages, number);
@@ -104,20 +104,24 @@ impl Page {
             let Some(line) = lines.next(limits::ENTRY_LINE, "an entry over 96 KiB")? else { return Ok(page) };
             if line.text.starts_with(b"file ") {
                 let file = page.parse_file(&line)?;
-                let blobs_at = parse_blobs(&mut lines, &file, blobs)?;
+                let blobs_at = parse_blobs(&mut lines, &file, look)?;
                 let entry = page.entries.last_mut().expect("parse_file found the entry");
                 entry.files.push(FileLine { blobs: blobs_at, ..file });
             } else {
-                page.parse_entry(&line, pages)?;
+                page.parse_entry(&line, pages, look)?;
             }
         }
     }
 
-    fn parse_entry(&mut self, line: &Line, pages: Pages) -> Result<(), FormatError> {
+    fn parse_entry(&mut self, line: &Line, pages: Pages, look: Look) -> Result<(), FormatError> {
         let wrong = || line.malformed("<entry id> <meta> <secrets>");
         let [id, meta, secrets] = words(line.text).ok_or_else(wrong)?;
         let id = EntryId::from_hex(id).map_err(|_| wrong())?;
-        let canonical = |part: &[u8]| !part.is_empty() && text::base64(part, limits::ENTRY_LINE).is_ok();
+        // Without a key this is all there is to see; with one, each part is decoded when it is opened.
+        let canonical = |part: &[u8]| {
+            text::decoded_len(part.len())
+                .is_some_and(|length| length > 0 && (look == Look::Outline || text::is_base64(part, length)))
+        };
         if !canonical(meta) || !canonical(secrets) {
             return Err(wrong());
         }
@@ -178,7 +182,7 @@ pub fn blob_prefix(blob: BlobId, index: u32) -> String {
     format!("blob {blob} {index} ")
 }
 
-fn parse_blobs(lines: &mut Lines, file: &FileLine, blobs: Blobs) -> Result<Range<u64>, FormatError> {
+fn parse_blobs(lines: &mut Lines, file: &FileLine, look: Look) -> Result<Range<u64>, FormatError> {
     const EXPECTED: &str = "the blob line that the file line announces";
     let start = lines.offset();
     for index in 0..file.chunks {
@@ -194,7 +198,7 @@ fn parse_blobs(lines: &mut Lines, file: &FileLine, blobs: Blobs) -> Result<Range
         } else {
             length == FULL_CHUNK
         };
-        if !right_size || (blobs == Blobs::Canonical && text::base64(chunk, FULL_CHUNK).is_err()) {
+        if !right_size || (look == Look::Canonical && !text::is_base64(chunk, length)) {
             return Err(wrong());
         }
     }

@@ -55,7 +55,7 @@ impl NewVault {
     /// The first seal, and with it the text. `None` if there is no slot, or more than the format allows.
     #[must_use]
     pub fn finish(self, author: &str, time: u64, random: &mut dyn Random) -> Option<Saved> {
-        let sealers = Sealers::new(Keys::derive(&self.header.uuid, &self.header.salt, &self.master));
+        let sealers = Sealers::new(&Keys::derive(&self.header.uuid, &self.header.salt, &self.master));
         let added = Added { time, by: author.to_owned(), epoch: 0 };
         let slots: BTreeMap<_, _> = self.slots.iter().map(|slot| (slot.id, added.clone())).collect();
         if slots.is_empty() || slots.len() > crate::format::limits::SLOTS {

@@ -9,7 +9,7 @@ use crate::format::entry::{EntryName, FieldInfo, FieldKind, Meta, Secrets, Store
 use crate::format::front::{Head, Table};
 use crate::format::id::{EntryId, SealId, SlotId};
 use crate::format::limits;
-use crate::format::page::Blobs;
+use crate::format::page::Look;
 use crate::format::roster::{Added, Removed, Roster};
 use crate::format::seal::{
     Changes, EntryChange, EntryOp, Links, Place, PlaceLink, Record, SlotChange, SlotOp,
@@ -108,7 +108,7 @@ impl UnlockedVault {
         }
         super::check_seal_text(&*self.source, &self.front).map_err(crate::error::VerifyError::from)?;
         let entries =
-            self.each_verified_page(Blobs::Canonical, |page| Ok(page.entries.len()))?.into_iter().sum();
+            self.each_verified_page(Look::Canonical, |page| Ok(page.entries.len()))?.into_iter().sum();
         Ok(Edit { vault: self, now, pages: BTreeMap::new(), table: None, changes: Vec::new(), entries })
     }
 }

@@ -13,14 +13,13 @@ use crate::format::id::{BlobId, EntryId, SealId};
 use crate::format::page::{EntryLine, Page};
 use crate::format::seal::Place;
 use crate::format::{limits, text};
-use crate::secret::{Key, Naming, Tagging};
 use crate::source::Source;
 use crate::vault::blob::BlobReader;
 
 /// The keys of a vault, each set up for its use.
 pub(crate) struct Sealers {
-    name: Key<Naming>,
-    table: Key<Tagging>,
+    name: Hasher,
+    table: Hasher,
     pub(crate) meta: Sealer,
     pub(crate) secret: Sealer,
     pub(crate) seal: Sealer,
@@ -28,20 +27,20 @@ pub(crate) struct Sealers {
 }
 
 impl Sealers {
-    pub(crate) fn new(keys: Keys) -> Self {
+    pub(crate) fn new(keys: &Keys) -> Self {
         Self {
             meta: Sealer::new(&keys.meta, "meta"),
             secret: Sealer::new(&keys.secret, "secret"),
             seal: Sealer::new(&keys.seal, "seal"),
             roster: Sealer::new(&keys.roster, "roster"),
-            name: keys.name,
-            table: keys.table,
+            name: Hasher::new(keys.name.expose()),
+            table: Hasher::new(keys.table.expose()),
         }
     }
 
     /// First 16 bytes of `HMAC(K[name], entry name)`.
     pub(crate) fn entry_id(&self, name: &EntryName) -> EntryId {
-        let mut hasher = Hasher::new(self.name.expose());
+        let mut hasher = self.name.clone();
         hasher.update(name.as_str().as_bytes());
         let hash = hasher.finish();
         EntryId(*hash.first_chunk().expect("a hash has 32 bytes"))
@@ -49,7 +48,7 @@ impl Sealers {
 
     /// `HMAC(K[table], "table" ‖ 00 ‖ kind ‖ u16 number ‖ seal id ‖ lines)`
     pub(crate) fn tag(&self, place: Place, seal: SealId, lines: &[u8]) -> [u8; 32] {
-        let mut hasher = Hasher::new(self.table.expose());
+        let mut hasher = self.table.clone();
         hasher.update(b"table\0");
         hasher.update(&[u8::from(place.page_number().is_some())]);
         hasher.update(&place.page_number().unwrap_or_default().to_be_bytes());

@@ -11,7 +11,7 @@ use crate::error::{EditError, VerifyError};
 use crate::format::entry::EntryName;
 use crate::format::id::{EntryId, SealId, SlotId};
 use crate::format::limits;
-use crate::format::page::Blobs;
+use crate::format::page::Look;
 use crate::format::seal::{Changes, EntryChange, EntryOp, Record};
 use crate::source::Text;
 use crate::vault::UnlockedVault;
@@ -165,7 +165,7 @@ struct News<'s> {
 impl<'v> Side<'v> {
     fn read(vault: &'v UnlockedVault) -> Result<Self, VerifyError> {
         super::check_seal_text(&*vault.source, &vault.front)?;
-        vault.each_verified_page(Blobs::Canonical, |_| Ok(()))?;
+        vault.each_verified_page(Look::Canonical, |_| Ok(()))?;
         let changes = vault.all_changes()?;
         let known = known(&vault.log, &changes);
         Ok(Self { vault, changes, known })

@@ -6,7 +6,7 @@ use crate::crypto::random::{self, Random};
 use crate::error::EditError;
 use crate::format::front::{Header, Pages, Table};
 use crate::format::id::SealId;
-use crate::format::page::Blobs;
+use crate::format::page::Look;
 use crate::format::seal::{Changes, Record};
 use crate::format::{cbor, limits};
 use crate::vault::UnlockedVault;
@@ -28,7 +28,7 @@ impl UnlockedVault {
         random: &mut dyn Random,
     ) -> Result<Saved, EditError> {
         let mut all: Vec<Vec<SealedEntry>> = vec![Vec::new(); usize::from(pages.count())];
-        let read = self.each_verified_page(Blobs::Canonical, |page| {
+        let read = self.each_verified_page(Look::Canonical, |page| {
             Ok(page
                 .entries
                 .iter()

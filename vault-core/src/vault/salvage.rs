@@ -84,7 +84,7 @@ pub fn salvage(
     let found = scan(source).map_err(SalvageError::Format)?;
     let header = found.header.ok_or(SalvageError::Format(FormatError::NotAVault))?;
     let opened = open_master(&header, &found.slots, credentials, policy).map_err(SalvageError::Denied)?;
-    let sealers = Sealers::new(Keys::derive(&header.uuid, &header.salt, &opened.master));
+    let sealers = Sealers::new(&Keys::derive(&header.uuid, &header.salt, &opened.master));
     let (log_verified, verified) = verified_lines(source, credentials, policy);
 
     let mut damaged = BTreeSet::new();
