@@ -1,1 +1,5 @@
 //! One test binary; one module per concern.
+
+mod documents;
+mod house;
+mod readme;
