@@ -1,0 +1,4 @@
+//! System calls that shape the process itself.
+
+pub(crate) mod harden;
+pub(crate) mod host;
