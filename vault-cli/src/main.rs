@@ -1,7 +1,9 @@
 //! The vault command.
 #![allow(dead_code)]
 mod buffer;
+mod cli;
 mod codec;
+mod context;
 mod escape;
 mod input;
 mod output;
