@@ -1,15 +1,31 @@
-//! The vault command.
+//! The vault command: parse, resolve, run, report.
 #![allow(dead_code)]
 mod buffer;
 mod cli;
 mod codec;
+mod commands;
 mod context;
 mod escape;
+mod failure;
 mod input;
+mod message;
 mod output;
 mod password;
 mod prompt;
 mod size;
 mod sys;
 mod time;
-fn main() {}
+
+use clap::Parser;
+
+fn main() -> std::process::ExitCode {
+    match cli::Cli::try_parse() {
+        Ok(cli) => {
+            let voice = message::Voice::of(&cli.global);
+            voice.report(commands::run(&cli, voice))
+        }
+        Err(error) => {
+            message::Voice::guessed(std::env::args_os()).report(Err(failure::Failure::Usage(error)))
+        }
+    }
+}

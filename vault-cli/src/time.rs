@@ -1,5 +1,11 @@
 //! Times as people write them, in UTC: RFC 3339, and dates.
 
+/// Seconds since 1970, by the system's clock.
+pub(crate) fn now() -> u64 {
+    // A clock before 1970 is no clock; the time is a claim in any case.
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
 /// Seconds since 1970 as `2026-11-22T03:08:03Z`.
 pub(crate) fn shown(seconds: u64) -> String {
     let days = seconds / DAY;
