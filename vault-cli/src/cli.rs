@@ -80,6 +80,9 @@ pub(crate) struct Unlock {
     /// Spend up to this much memory on a passphrase, if the vault asks for more than 1 GiB
     #[arg(long, global = true, value_name = "SIZE", value_parser = crate::size::parse)]
     pub(crate) max_kdf_memory: Option<u64>,
+    /// Accept a vault that is older than the machine key says
+    #[arg(long, global = true)]
+    pub(crate) allow_rollback: bool,
 }
 
 impl Unlock {
@@ -216,6 +219,9 @@ pub(crate) struct Set {
     /// Set an expiry: a date, a time, or a span such as 90d
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
+    /// Refuse a value of more bytes than this, up to 1GiB
+    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse, default_value = "64MiB")]
+    pub(crate) max_size: u64,
 }
 
 /// Print a secret
@@ -316,6 +322,9 @@ pub(crate) struct Fork {
     /// Memory that each try of a passphrase costs, from 19MiB
     #[arg(long, value_name = "SIZE", value_parser = crate::size::parse, default_value = "256MiB")]
     pub(crate) kdf_memory: u64,
+    /// Read the new vault's passphrase from a file
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) new_passphrase_file: Option<PathBuf>,
 }
 
 /// Change an entry's attributes, expiry, or a secret in your editor
@@ -410,6 +419,9 @@ pub(crate) struct Import {
     /// Replace entries that exist, without asking
     #[arg(long)]
     pub(crate) yes: bool,
+    /// Refuse a value of more bytes than this, up to 1GiB
+    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse, default_value = "64MiB")]
+    pub(crate) max_size: u64,
 }
 
 /// What is brought in
@@ -430,7 +442,7 @@ pub(crate) enum ImportFormat {
 /// Write secrets in another format
 ///
 /// Anyone who reads what is written here reads the secrets. Text formats hold text only; use --format files for binary.
-/// A further field of an entry is written as ENTRY/FIELD.
+/// A further field of an entry is written as ENTRY.FIELD.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  vault export --format dotenv --prefix app/ -o .env\n  vault export --format json | jq .\n  vault export --format files -o folder 'tls/*'"
@@ -447,6 +459,9 @@ pub(crate) struct Export {
     /// The file or, for --format files, the folder [default: standard output]
     #[arg(long, short = 'o', value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) output: Option<PathBuf>,
+    /// Replace files that exist
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// What is written

@@ -55,7 +55,7 @@ impl Stdin {
     }
 
     /// The stream itself, for values too large for memory.
-    pub(crate) fn into_reader(self) -> impl Read {
+    pub(crate) fn into_reader(self) -> impl Read + 'static {
         // Not io::stdin(): its buffer is never wiped.
         UnbufferedStdin
     }
@@ -70,6 +70,8 @@ pub(crate) enum Place {
     File(PathBuf),
     /// A file descriptor that was inherited.
     Descriptor(u32),
+    /// An environment variable.
+    Variable(&'static str),
 }
 
 /// Why bytes could not be had.
@@ -139,6 +141,114 @@ pub(crate) fn without_newline(bytes: Secret) -> Secret {
     Secret::new(bytes.expose()[..kept].to_vec())
 }
 
+/// A value on its way into the vault.
+pub(crate) enum Incoming {
+    /// It fits into memory, and into an entry's line.
+    Short(Secret),
+    /// It is longer: what was read of it already comes first.
+    Long(Box<dyn Read>),
+}
+
+/// Reads the beginning of a value, to see whether it is a short one.
+///
+/// # Errors
+/// [`InputError::Unreadable`].
+pub(crate) fn incoming(
+    mut reader: impl Read + 'static,
+    place: Place,
+    ending: Ending,
+    short: usize,
+) -> Result<Incoming, InputError> {
+    let mut head = WipingBuffer::new();
+    // Room for a newline that is going to be removed.
+    match head.read_up_to(&mut reader, short + 2) {
+        Err(error) => return Err(InputError::Unreadable(place, error)),
+        Ok(true) => {
+            let head = head.into_secret();
+            let value = if ending == Ending::WithoutNewline { without_newline(head) } else { head };
+            if value.expose().len() <= short {
+                return Ok(Incoming::Short(value));
+            }
+            return Ok(Incoming::Long(Box::new(SecretReader { secret: value, at: 0 })));
+        }
+        Ok(false) => {}
+    }
+    let whole = SecretReader { secret: head.into_secret(), at: 0 }.chain(reader);
+    Ok(Incoming::Long(match ending {
+        Ending::AsItIs => Box::new(whole),
+        Ending::WithoutNewline => {
+            Box::new(WithoutNewline { reader: whole, held: Vec::with_capacity(HELD), ended: false })
+        }
+    }))
+}
+
+/// What becomes of the newline at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It stays.
+    AsItIs,
+    /// One is removed.
+    WithoutNewline,
+}
+
+/// Reads a secret's bytes.
+struct SecretReader {
+    secret: Secret,
+    at: usize,
+}
+
+impl Read for SecretReader {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = (&self.secret.expose()[self.at..]).read(bytes)?;
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// Passes everything on but one newline at the end: the last two bytes are held back until it is known what follows.
+struct WithoutNewline<R> {
+    reader: R,
+    held: Vec<u8>,
+    ended: bool,
+}
+
+impl<R: Read> Read for WithoutNewline<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
+        while !self.ended && self.held.len() <= 2 {
+            let mut more = zeroize::Zeroizing::new([0; 8192]);
+            match self.reader.read(&mut more[..]) {
+                Ok(0) => {
+                    self.ended = true;
+                    let kept = match self.held.as_slice() {
+                        [rest @ .., b'\r', b'\n'] | [rest @ .., b'\n'] => rest.len(),
+                        all => all.len(),
+                    };
+                    self.held.truncate(kept);
+                }
+                Ok(count) => self.held.extend_from_slice(&more[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let ready = if self.ended { self.held.len() } else { self.held.len() - 2 };
+        let count = ready.min(bytes.len());
+        bytes[..count].copy_from_slice(&self.held[..count]);
+        self.held.drain(..count);
+        Ok(count)
+    }
+}
+
+impl<R> Drop for WithoutNewline<R> {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.held);
+    }
+}
+
+/// What is held back, and one read more: the buffer never grows.
+const HELD: usize = 2 + 8192;
 /// A passphrase in a file or stream has at most this many bytes, and its newline; docs/format.md, "Limits".
 pub(crate) const MAX_PASSPHRASE: usize = 4096 + 2;
 /// An identity file or machine key has at most this many bytes.
@@ -188,6 +298,37 @@ mod tests {
             (b"a\0\xff\n", b"a\0\xff"),
         ] {
             assert_eq!(without_newline(Secret::new(given.to_vec())).expose(), kept);
+        }
+    }
+
+    #[test]
+    fn long_values_lose_one_newline_too() {
+        for (ending, length, tail, kept) in [
+            (Ending::WithoutNewline, 50_000, &b"\n"[..], &b""[..]),
+            (Ending::WithoutNewline, 50_000, b"\r\n", b""),
+            (Ending::WithoutNewline, 50_000, b"\n\n", b"\n"),
+            (Ending::WithoutNewline, 50_000, b"", b""),
+            (Ending::WithoutNewline, 50_000, b"\r", b"\r"),
+            (Ending::AsItIs, 50_000, b"\n", b"\n"),
+            (Ending::WithoutNewline, 101, b"\n", b""),
+        ] {
+            let whole = [vec![b'x'; length], tail.to_vec()].concat();
+            let Ok(Incoming::Long(mut reader)) = incoming(io::Cursor::new(whole), Place::Stdin, ending, 100)
+            else {
+                panic!("{length} is long");
+            };
+            let mut read = Vec::new();
+            reader.read_to_end(&mut read).unwrap();
+            assert_eq!(read, [vec![b'x'; length], kept.to_vec()].concat(), "{tail:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_short_if_it_is_so_without_its_newline() {
+        for (length, tail) in [(100, &b"\n"[..]), (100, b"\r\n"), (99, b""), (0, b"")] {
+            let whole = [vec![b'x'; length], tail.to_vec()].concat();
+            let read = incoming(io::Cursor::new(whole), Place::Stdin, Ending::WithoutNewline, 100);
+            assert!(matches!(read, Ok(Incoming::Short(value)) if value.expose().len() == length));
         }
     }
 

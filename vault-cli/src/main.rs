@@ -1,5 +1,4 @@
 //! The vault command: parse, resolve, run, report.
-#![allow(dead_code)]
 mod buffer;
 mod cli;
 mod codec;
@@ -12,6 +11,7 @@ mod message;
 mod output;
 mod password;
 mod prompt;
+mod session;
 mod size;
 mod sys;
 mod time;

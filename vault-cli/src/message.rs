@@ -1,10 +1,11 @@
 //! Standard error and exit codes. The only place where text meets errors; no secret ever comes here.
 
 mod catalogue;
+mod session;
 mod text;
 mod usage;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anstream::{AutoStream, ColorChoice};
@@ -105,6 +106,15 @@ impl Voice {
         if self.verbose && !self.json {
             self.line(text);
         }
+    }
+
+    /// Shows how far a long work is, on a terminal. Zero of zero erases it.
+    pub(crate) fn progress(self, what: &str, done: usize, of: usize) {
+        if self.quiet || self.json || !std::io::stderr().is_terminal() {
+            return;
+        }
+        let text = if of == 0 { String::new() } else { format!("{what} {done} of {of}") };
+        let _ = write!(std::io::stderr().lock(), "\r\x1b[K{text}");
     }
 
     /// Says a warning, which is an error if those are wanted.

@@ -11,8 +11,9 @@ use vault_core::secret::{Passphrase, Secret};
 
 use crate::buffer::WipingBuffer;
 
-/// The terminal to ask at, if there is one and asking is allowed.
+/// The terminal to ask at, if there is one and asking is allowed. It is opened when it is needed.
 pub(crate) struct Prompt {
+    allowed: bool,
     terminal: Option<File>,
 }
 
@@ -46,17 +47,17 @@ pub(crate) enum Empty {
 impl Prompt {
     /// The process's controlling terminal, even when its streams are redirected.
     pub(crate) fn on_terminal() -> Self {
-        Self { terminal: OpenOptions::new().read(true).write(true).open("/dev/tty").ok() }
+        Self { allowed: true, terminal: None }
     }
 
     /// One that never asks.
     pub(crate) fn never() -> Self {
-        Self { terminal: None }
+        Self { allowed: false, terminal: None }
     }
 
     /// Whether there is someone to ask.
-    pub(crate) fn can_ask(&self) -> bool {
-        self.terminal.is_some()
+    pub(crate) fn can_ask(&mut self) -> bool {
+        self.terminal().is_ok()
     }
 
     /// Asks for a passphrase that exists.
@@ -90,9 +91,16 @@ impl Prompt {
     /// # Errors
     /// See [`PromptError`].
     pub(crate) fn confirm(&mut self, question: &str) -> Result<bool, PromptError> {
-        let terminal = self.terminal.as_mut().ok_or(PromptError::NoTerminal)?;
+        let terminal = self.terminal()?;
         let answer = ask(terminal, &format!("{question} [y/N] "), Echo::On, MAX_LINE)?;
         Ok(matches!(answer.expose(), b"y" | b"Y" | b"yes" | b"Yes" | b"YES"))
+    }
+
+    fn terminal(&mut self) -> Result<&mut File, PromptError> {
+        if self.terminal.is_none() && self.allowed {
+            self.terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").ok();
+        }
+        self.terminal.as_mut().ok_or(PromptError::NoTerminal)
     }
 
     fn hidden_twice(&mut self, question: &str, limit: usize, empty: Empty) -> Result<Secret, PromptError> {
@@ -105,7 +113,7 @@ impl Prompt {
     }
 
     fn hidden(&mut self, question: &str, limit: usize, empty: Empty) -> Result<Secret, PromptError> {
-        let terminal = self.terminal.as_mut().ok_or(PromptError::NoTerminal)?;
+        let terminal = self.terminal()?;
         let typed = ask(terminal, &format!("{question}: "), Echo::Off, limit)?;
         if typed.expose().is_empty() && empty == Empty::Refused {
             return Err(PromptError::Empty);

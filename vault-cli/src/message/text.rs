@@ -2,12 +2,15 @@
 
 use std::io;
 
+use vault_core::format::entry::NameError;
+use vault_core::keys::age::RecipientError;
+
 use super::catalogue::{self as kinds};
-use super::{Message, usage};
+use super::{Message, session, usage};
 use crate::codec::{CodecError, Problem};
 use crate::context::ContextError;
 use crate::escape::{quoted, quoted_path};
-use crate::failure::Failure;
+use crate::failure::{EditorError, ExportNameProblem, Failure};
 use crate::input::{InputError, Place};
 use crate::output::OutputError;
 use crate::password::AlphabetError;
@@ -37,10 +40,85 @@ pub(super) fn message(failure: &Failure) -> Message {
         Failure::Output(error) => output(error),
         Failure::Alphabet(error) => alphabet(*error),
         Failure::Import { path, error } => import(path, error),
+        Failure::ImportName { path, line, name, error } => {
+            let line = line.map(|line| format!(" in line {line}")).unwrap_or_default();
+            let what = format!(
+                "cannot import {}{line} of {}: {}",
+                quoted(name),
+                quoted_path(path),
+                name_reason(*error)
+            );
+            Message::new(kinds::IMPORT_NAME, what).hint("nothing was stored")
+        }
+        Failure::ImportFormat(path) => {
+            let what = format!("cannot tell the format of {} by its name", quoted_path(path));
+            Message::new(kinds::IMPORT_FORMAT, what).hint("add: --format dotenv, json, yaml, toml or file")
+        }
         Failure::Export(error) => export(error),
+        Failure::ExportName { name, problem } => export_name(name, problem),
         Failure::FileNotWritten { path, error } => {
             caused(kinds::FILE_NOT_WRITTEN, &format!("cannot write {}", quoted_path(path)), error)
         }
+        Failure::NotStored { path, error } => session::not_stored(path, error),
+        Failure::Name { what, name, error } => Message::new(
+            kinds::BAD_NAME,
+            format!("{} cannot be the name of an {what}: {}", quoted(&shortened(name)), name_reason(*error)),
+        ),
+        Failure::Time(text) => Message::new(kinds::BAD_TIME, format!("{} is no time", quoted(text)))
+            .hint("write 2030-12-31, 2030-12-31T23:59:59Z, or a span from now: 90d, 12h"),
+        Failure::NoEntry { name, vault, similar } => {
+            let message = Message::new(
+                kinds::ENTRY_NOT_FOUND,
+                format!("no entry named {} in vault {}", quoted(name.as_str()), quoted_path(vault)),
+            );
+            match similar {
+                Some(similar) => message.hint(format!("did you mean {}?", quoted(similar))),
+                None => message,
+            }
+        }
+        Failure::NoField { name, field, fields } => {
+            let fields: Vec<_> = fields.iter().map(|field| quoted(field)).collect();
+            let what = format!("entry {} has no field {}", quoted(name.as_str()), quoted(field));
+            let message = Message::new(kinds::FIELD_NOT_FOUND, what);
+            if fields.is_empty() { message } else { message.hint(format!("it has: {}", fields.join(", "))) }
+        }
+        Failure::Recipient { text, error } => recipient(text, *error),
+        Failure::NewSlot(error) => {
+            Message::new(kinds::SLOT_NOT_MADE, format!("cannot make a key slot: {error}"))
+        }
+        Failure::KdfMemory(bytes) => Message::new(
+            kinds::BAD_KDF_MEMORY,
+            format!(
+                "cannot use {} of memory for a passphrase: 19 MiB to 1 GiB are allowed",
+                crate::size::shown(*bytes)
+            ),
+        ),
+        Failure::TooManySlots => Message::new(kinds::TOO_MANY_SLOTS, "a vault has at most 64 key slots"),
+        Failure::VaultExists(path) => Message::new(
+            kinds::VAULT_EXISTS,
+            format!("cannot make vault {}: it exists already", quoted_path(path)),
+        ),
+        Failure::WouldReplace(count) => {
+            Message::new(kinds::ENTRY_EXISTS, format!("cannot import: {count} of the entries exist already"))
+                .hint("nothing was stored; to replace them, add: --yes")
+        }
+        Failure::Declined => Message::new(kinds::DECLINED, "nothing was changed, as you said no"),
+        Failure::NoMemoryFolder => Message::new(
+            kinds::NO_MEMORY_FOLDER,
+            "cannot open an editor: there is no folder in memory for its file (XDG_RUNTIME_DIR, /dev/shm)",
+        )
+        .hint("use: vault set"),
+        Failure::Editor(error) => editor(error),
+        Failure::NotEditable(name) => Message::new(
+            kinds::NOT_EDITABLE,
+            format!("cannot edit {}: the value is no text, or longer than 16 KiB", quoted(name.as_str())),
+        )
+        .hint("use: vault get -o PATH, and vault set --secret-file PATH"),
+        Failure::NothingToSalvage(path) => Message::new(
+            kinds::NOTHING_TO_SALVAGE,
+            format!("cannot salvage {}: no entry in it opens", quoted_path(path)),
+        ),
+        Failure::Session(error) => session::message(error),
         Failure::Warning(warning) => Message::new(kinds::WARNING, warning.text.clone())
             .hint("this is a warning, and an error because of --strict"),
         Failure::Interrupted => Message::new(kinds::USAGE, "interrupted"),
@@ -87,6 +165,7 @@ fn place(place: &Place) -> String {
         Place::Stdin => "standard input".to_owned(),
         Place::File(path) => quoted_path(path),
         Place::Descriptor(number) => format!("file descriptor {number}"),
+        Place::Variable(name) => format!("the variable {name}"),
     }
 }
 
@@ -182,8 +261,58 @@ fn export(error: &CodecError) -> Message {
     message.hint("nothing was written")
 }
 
+fn export_name(name: &str, problem: &ExportNameProblem) -> Message {
+    let reason = match problem {
+        ExportNameProblem::Outside => "the name leads outside the folder, or is no path".to_owned(),
+        ExportNameProblem::Clash(other) => {
+            format!("it would be the same file or folder as {}", quoted(other))
+        }
+    };
+    Message::new(kinds::EXPORT_NAME, format!("cannot export {} as a file: {reason}", quoted(name)))
+        .hint("nothing was written; use --format json, or export a part with a pattern")
+}
+
+fn recipient(text: &str, error: RecipientError) -> Message {
+    // Not repeated: it is a secret key, or one with a typing error.
+    if error == RecipientError::SecretKey || text.to_ascii_uppercase().contains("SECRET") {
+        return Message::new(
+            kinds::BAD_RECIPIENT,
+            "refusing a secret key on the command line: it can be seen by other programs",
+        )
+        .hint("give the recipient, which begins with age1; and make a new key: this one was seen");
+    }
+    Message::new(kinds::BAD_RECIPIENT, format!("cannot use recipient {}: {error}", quoted(&shortened(text))))
+}
+
+fn editor(error: &EditorError) -> Message {
+    match error {
+        EditorError::None => {
+            Message::new(kinds::EDITOR, "cannot open an editor: neither VISUAL nor EDITOR is set")
+        }
+        EditorError::NotStarted(error) => caused(kinds::EDITOR, "cannot start the editor", error),
+        EditorError::Failed => Message::new(kinds::EDITOR, "the editor failed").hint("nothing was changed"),
+    }
+}
+
+/// Why a text is no name.
+fn name_reason(error: NameError) -> &'static str {
+    match error {
+        NameError::Empty => "it is empty",
+        NameError::TooLong => "it is too long (entries 1,024 bytes, fields and attributes 128)",
+        NameError::Nul => "it has a NUL character",
+        _ => "it is not allowed",
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
 /// "cannot …: reason of the system".
-fn caused(kind: &'static super::Kind, what: &str, error: &io::Error) -> Message {
+pub(super) fn caused(kind: &'static super::Kind, what: &str, error: &io::Error) -> Message {
     let reason = match error.kind() {
         io::ErrorKind::NotFound => "it does not exist".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
