@@ -1,2 +1,31 @@
-//! The vault command.
-fn main() {}
+//! The vault command: parse, resolve, run, report.
+mod buffer;
+mod cli;
+mod codec;
+mod commands;
+mod context;
+mod escape;
+mod failure;
+mod input;
+mod message;
+mod output;
+mod password;
+mod prompt;
+mod session;
+mod size;
+mod sys;
+mod time;
+
+use clap::Parser;
+
+fn main() -> std::process::ExitCode {
+    match cli::Cli::try_parse() {
+        Ok(cli) => {
+            let voice = message::Voice::of(&cli.global);
+            voice.report(commands::run(&cli, voice))
+        }
+        Err(error) => {
+            message::Voice::guessed(std::env::args_os()).report(Err(failure::Failure::Usage(error)))
+        }
+    }
+}

@@ -217,6 +217,20 @@ impl LockedVault {
         self.unlock_with(master, other.opened_by)
     }
 
+    /// Unlocks with a master key itself: a vault that was just made.
+    ///
+    /// # Errors
+    /// [`StillLocked`] with [`UnlockError::NoSlotMatches`] if the header does not commit to this key.
+    pub fn unlock_with_master(self, master: &Key<Master>) -> Result<UnlockedVault, Box<StillLocked>> {
+        let header = &self.front.header;
+        if VaultHeaderParts::of(header.uuid, header.salt, master).commitment != header.commitment {
+            let reason = UnlockFailure::Denied(UnlockError::NoSlotMatches { tried: 0 });
+            return Err(Box::new(StillLocked { vault: self, reason }));
+        }
+        let master = Key::init_with(|key| key.copy_from_slice(master.expose()));
+        self.unlock_with(master, None)
+    }
+
     fn unlock_with(
         self,
         master: Key<Master>,

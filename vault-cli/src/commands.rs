@@ -1,0 +1,167 @@
+//! The verbs: one file each, named as the verb.
+
+mod check;
+mod compact;
+mod completions;
+mod copy;
+mod edit;
+mod export;
+mod fork;
+mod generate;
+mod get;
+mod help;
+mod import;
+mod init;
+mod list;
+mod man;
+mod remove;
+mod rename;
+mod set;
+mod show;
+mod slots;
+mod status;
+
+use std::path::{Path, PathBuf};
+
+use vault_core::format::entry::{EntryName, check_field_name};
+
+use crate::cli::{Cli, Command, Global};
+use crate::context::{self, Environment, Location};
+use crate::failure::Failure;
+use crate::input::StdinClaim;
+use crate::message::{Exit, Voice};
+use crate::output::Output;
+use crate::prompt::Prompt;
+use crate::session::{self, Local, Session, SessionError};
+
+/// What every command works with.
+pub(crate) struct Run<'a> {
+    pub(crate) global: &'a Global,
+    pub(crate) environment: Environment,
+    pub(crate) folder: PathBuf,
+    pub(crate) stdin: StdinClaim,
+    pub(crate) prompt: Prompt,
+    pub(crate) output: Output,
+    pub(crate) voice: Voice,
+    pub(crate) now: u64,
+}
+
+/// Does what was asked for.
+///
+/// # Errors
+/// Every [`Failure`].
+pub(crate) fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
+    crate::sys::harden::process().map_err(Failure::Hardening)?;
+    let mut run = Run {
+        global: &cli.global,
+        environment: Environment::of_process(),
+        folder: std::env::current_dir().map_err(Failure::CurrentFolder)?,
+        stdin: StdinClaim::of_process(),
+        prompt: if cli.global.no_input { Prompt::never() } else { Prompt::on_terminal() },
+        output: Output::of_process(),
+        voice,
+        now: crate::time::now(),
+    };
+    let run = &mut run;
+    match &cli.command {
+        Command::Init(arguments) => init::run(run, arguments),
+        Command::Set(arguments) => set::run(run, arguments),
+        Command::Get(arguments) => get::run(run, arguments),
+        Command::List(arguments) => list::run(run, arguments),
+        Command::Show(arguments) => show::run(run, arguments),
+        Command::Remove(arguments) => remove::run(run, arguments),
+        Command::Rename(arguments) => rename::run(run, arguments),
+        Command::Copy(arguments) => copy::run(run, arguments),
+        Command::Fork(arguments) => fork::run(run, arguments),
+        Command::Edit(arguments) => edit::run(run, arguments),
+        Command::Generate(arguments) => generate::run(run, arguments),
+        Command::Compact(arguments) => compact::run(run, arguments),
+        Command::Import(arguments) => import::run(run, arguments),
+        Command::Export(arguments) => export::run(run, arguments),
+        Command::Check(arguments) => check::run(run, arguments),
+        Command::Status(arguments) => status::run(run, arguments),
+        Command::Completions(arguments) => completions::run(run, arguments),
+        Command::Man(arguments) => man::run(run, arguments),
+        Command::Help(arguments) => help::run(run, arguments),
+    }
+}
+
+impl Run<'_> {
+    /// Which vault is meant, and why.
+    fn location(&self) -> Result<Location, Failure> {
+        Ok(context::vault(self.global.file.as_deref(), &self.environment, &self.folder)?)
+    }
+
+    /// Opens the vault that is meant, and unlocks it.
+    fn open(&mut self) -> Result<(PathBuf, Local), Failure> {
+        let path = self.location()?.path;
+        let session = self.unlock(&path)?;
+        Ok((path, session))
+    }
+
+    /// Unlocks the vault at this path.
+    fn unlock(&mut self, path: &Path) -> Result<Local, Failure> {
+        let locked = session::open_locked(path)?;
+        let policy = session::policy(self)?;
+        let credentials = session::credentials(self, path, &locked)?;
+        let session = Local::unlock(path, locked, &credentials.all, &policy)?;
+        Ok(session.by(self.environment.author(), self.now).with_sources(credentials.sources))
+    }
+}
+
+/// An entry's name that was typed.
+fn entry_name(name: &str) -> Result<EntryName, Failure> {
+    EntryName::parse(name).map_err(|error| Failure::Name { what: "entry", name: name.to_owned(), error })
+}
+
+/// A field's name that was typed.
+fn field_name(name: &str) -> Result<&str, Failure> {
+    match check_field_name(name) {
+        Ok(()) => Ok(name),
+        Err(error) => Err(Failure::Name { what: "field", name: name.to_owned(), error }),
+    }
+}
+
+/// Attributes that were typed.
+fn check_attributes(attributes: &[(String, String)]) -> Result<(), Failure> {
+    attributes.iter().try_for_each(|(name, _)| {
+        check_field_name(name).map_err(|error| Failure::Name { what: "attribute", name: name.clone(), error })
+    })
+}
+
+/// A time that was typed.
+fn time(text: Option<&String>, now: u64) -> Result<Option<u64>, Failure> {
+    text.map(|text| crate::time::parse(text, now).ok_or_else(|| Failure::Time(text.clone()))).transpose()
+}
+
+/// The failure to find an entry, with the name that was perhaps meant.
+fn no_entry(session: &mut dyn Session, vault: &Path, name: EntryName) -> Failure {
+    // Looking for a similar one is a service; its failure is not what the user asked about.
+    let names = session.list().unwrap_or_default();
+    let similar = names
+        .iter()
+        .map(|meta| (strsim::jaro_winkler(meta.name.as_str(), name.as_str()), meta.name.as_str()))
+        .filter(|(likeness, _)| *likeness > SIMILAR)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, similar)| similar.to_owned());
+    Failure::NoEntry { name, vault: vault.to_owned(), similar }
+}
+
+/// The failure to find an entry or a field of it.
+fn no_value(
+    session: &mut dyn Session,
+    vault: &Path,
+    name: EntryName,
+    field: &str,
+) -> Result<Failure, SessionError> {
+    Ok(match session.meta(&name)? {
+        Some(meta) => {
+            let fields = meta.fields.into_keys().collect();
+            Failure::NoField { name, field: field.to_owned(), fields }
+        }
+        None => no_entry(session, vault, name),
+    })
+}
+
+/// Likeness from which on a name is worth a question.
+const SIMILAR: f64 = 0.85;

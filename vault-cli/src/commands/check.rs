@@ -1,0 +1,80 @@
+//! `vault check`.
+
+use serde::Serialize;
+use vault_core::format::slot::SlotKind;
+use vault_core::vault::{Counts, LockedVault};
+
+use super::Run;
+use crate::cli::Check;
+use crate::context::{Unlocker, unlock_sources};
+use crate::failure::Failure;
+use crate::message::Exit;
+use crate::session::{Session, SessionError, open_locked};
+use crate::size::shown;
+
+pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure> {
+    let path = run.location()?.path;
+    let locked = open_locked(&path)?;
+    if arguments.no_key || !can_unlock(run, &locked) {
+        let counts = locked.check().map_err(|error| SessionError::Format(path, error))?;
+        return report(run, counts, Depth::Form);
+    }
+    let pages = usize::from(locked.header().pages.count());
+    let mut session = run.unlock(&path)?;
+    let voice = run.voice;
+    let counts = session.check(&|done| {
+        if done.is_multiple_of(PROGRESS_STEP) {
+            voice.progress("checked page", usize::from(done), pages);
+        }
+    });
+    voice.progress("", 0, 0);
+    report(run, counts?, Depth::Everything)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Form,
+    Everything,
+}
+
+/// Whether there is something to unlock with, or somebody to ask for what a slot wants.
+fn can_unlock(run: &mut Run<'_>, locked: &LockedVault) -> bool {
+    let options = run.global.unlock.options();
+    let named = unlock_sources(&options, &run.environment)
+        .iter()
+        .any(|source| !matches!(source.what, Unlocker::Terminal));
+    let passphrase = locked.slots().iter().any(|slot| matches!(slot.kind, SlotKind::Passphrase(_)));
+    named || (passphrase && run.prompt.can_ask())
+}
+
+fn report(run: &mut Run<'_>, counts: Counts, depth: Depth) -> Result<Exit, Failure> {
+    let Counts { entries, attachments, seals, bytes } = counts;
+    if run.global.json {
+        let verified = depth == Depth::Everything;
+        run.output.json(&Json { version: 1, ok: true, verified, entries, attachments, seals, bytes })?;
+        return Ok(Exit::Ok);
+    }
+    let what = match depth {
+        Depth::Form => "the form is right; nothing was unlocked, so tags and values were not checked",
+        Depth::Everything => "everything verifies: form, tags, log and every value",
+    };
+    let size = shown(bytes);
+    run.output.lines([
+        what.to_owned(),
+        format!("{entries} entries, {attachments} attachments, {seals} seals, {size}"),
+    ])?;
+    Ok(Exit::Ok)
+}
+
+#[derive(Serialize)]
+struct Json {
+    version: u32,
+    ok: bool,
+    verified: bool,
+    entries: u64,
+    attachments: u64,
+    seals: u64,
+    bytes: u64,
+}
+
+const PROGRESS_STEP: u16 = 16;

@@ -1,0 +1,158 @@
+//! `vault init`.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use serde::Serialize;
+use vault_core::crypto::random::SystemRandom;
+use vault_core::format::front::Pages;
+use vault_core::secret::Secret;
+use vault_core::store::{self, Existing, ReplaceError};
+use zeroize::Zeroizing;
+
+use super::{Run, slots};
+use crate::cli::Init;
+use crate::context::{self, Reason};
+use crate::escape::quoted_path;
+use crate::failure::Failure;
+use crate::message::{Exit, Status};
+use crate::output::Binary;
+use crate::{input, session};
+
+pub(super) fn run(run: &mut Run<'_>, arguments: &Init) -> Result<Exit, Failure> {
+    let location =
+        context::new_vault(run.global.file.as_deref(), arguments.user, &run.environment, &run.folder)?;
+    let path = location.path;
+    // Asked now rather than after a passphrase was typed twice; `create` looks again.
+    if path.symlink_metadata().is_ok() {
+        return Err(Failure::VaultExists(path));
+    }
+    let recipients = slots::recipients(&arguments.age)?;
+    let cost = slots::cost(arguments.kdf_memory)?;
+    let asks = arguments.passphrase || (recipients.is_empty() && !arguments.machine);
+    let passphrase = match asks {
+        true => Some((session::new_passphrase(run, &slots::question(&path))?, cost)),
+        false => None,
+    };
+    let pages = pages(&arguments.pages);
+    let wanted = slots::Wanted { recipients: &recipients, machine: arguments.machine, passphrase };
+    let (vault, machine_key) = slots::new_vault(pages, wanted)?;
+    let uuid = vault.parts().uuid;
+    let saved =
+        vault.finish(&run.environment.author(), run.now, &mut SystemRandom).ok_or(Failure::TooManySlots)?;
+
+    if location.reason == Reason::User {
+        make_folder(&path)?;
+    }
+    create(&path, &saved.text)?;
+    run.voice.status(&Status::Done(format!("made vault {}", quoted_path(&path))));
+    if !arguments.no_gitattributes {
+        keep_line_ends(run, &path)?;
+    }
+    report(run, &path, uuid, machine_key.as_ref())
+}
+
+/// Stores a new vault; an existing one is never replaced.
+pub(super) fn create(path: &Path, text: &vault_core::source::Text) -> Result<(), Failure> {
+    match store::create(path, text, PRIVATE) {
+        Ok(_) => Ok(()),
+        Err(ReplaceError::AlreadyExists) => Err(Failure::VaultExists(path.to_owned())),
+        Err(error) => Err(Failure::NotStored { path: path.to_owned(), error }),
+    }
+}
+
+/// The machine key is the command's result: it is given out once.
+pub(super) fn report(
+    run: &mut Run<'_>,
+    path: &Path,
+    uuid: [u8; 16],
+    machine_key: Option<&Secret>,
+) -> Result<Exit, Failure> {
+    if run.global.json {
+        let machine_key = machine_key.map(|key| String::from_utf8_lossy(key.expose()));
+        let uuid = vault_core::format::id::SealId(uuid).to_string();
+        run.output.json(&Json { version: 1, file: &path.to_string_lossy(), uuid, machine_key })?;
+    } else if let Some(key) = machine_key {
+        let line = Zeroizing::new([key.expose(), b"\n"].concat());
+        run.output.secret(&Secret::from(line), Binary::Refuse)?;
+        run.voice.status(&Status::Done(
+            "the machine key above is shown once: keep it where the machine reads it".to_owned(),
+        ));
+    }
+    Ok(Exit::Ok)
+}
+
+/// What `--pages` says.
+pub(super) fn pages(text: &str) -> Pages {
+    if text == "4096" { Pages::Many } else { Pages::Few }
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    version: u32,
+    file: &'a str,
+    uuid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    machine_key: Option<std::borrow::Cow<'a, str>>,
+}
+
+fn make_folder(path: &Path) -> Result<(), Failure> {
+    let Some(folder) = path.parent() else { return Ok(()) };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| Failure::FileNotWritten { path: folder.to_owned(), error })
+}
+
+/// Inside a git work tree, git must leave the file's line ends alone, whatever it does elsewhere.
+fn keep_line_ends(run: &Run<'_>, vault: &Path) -> Result<(), Failure> {
+    let (Some(folder), Some(name)) = (vault.parent(), vault.file_name()) else { return Ok(()) };
+    let real = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let Some(line) = attributes_line(&name.to_string_lossy()) else { return Ok(()) };
+    if context::work_tree(&real).is_none() {
+        return Ok(());
+    }
+    let path = folder.join(".gitattributes");
+    let mut text = match path.symlink_metadata() {
+        Ok(_) => input::file(&path, MAX_ATTRIBUTES)?.expose().to_vec(),
+        Err(_) => Vec::new(),
+    };
+    if text.split(|byte| *byte == b'\n').any(|old| old.trim_ascii() == line.as_bytes()) {
+        return Ok(());
+    }
+    run.voice.status(&Status::Done(format!("adding to {}: {line}", quoted_path(&path))));
+    if !text.is_empty() && !text.ends_with(b"\n") {
+        text.push(b'\n');
+    }
+    text.extend_from_slice(line.as_bytes());
+    text.push(b'\n');
+    let failed = |error| Failure::NotStored { path: path.clone(), error };
+    store::write_file(&path, PUBLIC, Existing::Replace, |out| -> Result<(), ReplaceError> {
+        Ok(out.write_all(&text)?)
+    })
+    .map_err(failed)
+}
+
+/// The line for a file of this name; none if no pattern of git's can name it plainly.
+fn attributes_line(name: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+@".contains(&byte);
+    // A plain name is no pattern, no comment and no macro.
+    let usable = name.bytes().all(plain) && !name.is_empty();
+    usable.then(|| format!("{name} text eol=lf"))
+}
+
+const PRIVATE: u32 = 0o600;
+const PUBLIC: u32 = 0o644;
+const MAX_ATTRIBUTES: usize = 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_names_get_a_line() {
+        assert_eq!(attributes_line("secrets.vault").as_deref(), Some("secrets.vault text eol=lf"));
+        for name in ["a b", "*.vault", "#x", "[attr]x", "!x", "", "a\nb", "a\"b", "ä"] {
+            assert_eq!(attributes_line(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `vault list [PATTERN]`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use vault_core::format::entry::{FieldKind, Meta};
+
+use super::Run;
+use crate::cli::List;
+use crate::failure::Failure;
+use crate::message::Exit;
+use crate::session::Session;
+use crate::time::shown;
+
+pub(super) fn run(run: &mut Run<'_>, arguments: &List) -> Result<Exit, Failure> {
+    let (_, mut session) = run.open()?;
+    let mut entries = session.list()?;
+    entries.retain(|meta| is_wanted(meta, arguments, run.now));
+    if run.global.json {
+        let entries: Vec<_> = entries.iter().map(Entry::of).collect();
+        run.output.json(&Json { version: 1, entries })?;
+    } else {
+        run.output.lines(entries.iter().map(|meta| meta.name.as_str()))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Whether a name matches: `*` is any text, `?` one character; without these, it is enough to contain the pattern.
+pub(super) fn matches(pattern: Option<&str>, name: &str) -> bool {
+    match pattern {
+        None => true,
+        Some(pattern) if pattern.contains(['*', '?']) => {
+            let (pattern, name): (Vec<_>, Vec<_>) = (pattern.chars().collect(), name.chars().collect());
+            glob(&pattern, &name)
+        }
+        Some(pattern) => name.contains(pattern),
+    }
+}
+
+/// An entry without its values, for programs.
+#[derive(Serialize)]
+pub(super) struct Entry<'a> {
+    name: &'a str,
+    fields: BTreeMap<&'a str, &'static str>,
+    attributes: &'a BTreeMap<String, String>,
+    created: String,
+    modified: String,
+    expires: Option<String>,
+    conflict: bool,
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn of(meta: &'a Meta) -> Self {
+        Self {
+            name: meta.name.as_str(),
+            fields: meta.fields.iter().map(|(name, info)| (name.as_str(), kind(info.kind))).collect(),
+            attributes: &meta.attributes,
+            created: shown(meta.created),
+            modified: shown(meta.modified),
+            expires: meta.expires.map(shown),
+            conflict: meta.in_conflict(),
+        }
+    }
+}
+
+/// The word for where a field's value is.
+pub(super) fn kind(kind: FieldKind) -> &'static str {
+    match kind {
+        FieldKind::Inline => "inline",
+        FieldKind::Attachment => "attachment",
+    }
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    version: u32,
+    entries: Vec<Entry<'a>>,
+}
+
+fn is_wanted(meta: &Meta, arguments: &List, now: u64) -> bool {
+    matches(arguments.pattern.as_deref(), meta.name.as_str())
+        && arguments.attributes.iter().all(|(name, value)| meta.attributes.get(name) == Some(value))
+        && (!arguments.expired || meta.expires.is_some_and(|expires| expires <= now))
+        && (!arguments.conflicts || meta.in_conflict())
+}
+
+/// Goes back to the last star only: linear in most cases, and never worse than pattern times name.
+fn glob(pattern: &[char], name: &[char]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(&c) if c == '?' || c == name[n] => (p, n) = (p + 1, n + 1),
+            _ => match star {
+                Some((at, taken)) => {
+                    star = Some((at, taken + 1));
+                    (p, n) = (at + 1, taken + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_they_say() {
+        for (pattern, name, expected) in [
+            (None, "x", true),
+            (Some("hub"), "github/token", true),
+            (Some("hug"), "github/token", false),
+            (Some("github/*"), "github/token", true),
+            (Some("github/*"), "my/github/token", false),
+            (Some("*token"), "github/token", true),
+            (Some("*/t?ken"), "github/token", true),
+            (Some("?"), "ä", true),
+            (Some("?"), "", false),
+            (Some("*"), "", true),
+            (Some("a*b*c"), "axxbyybzc", true),
+            (Some("a*b*c"), "axxbyybz", false),
+            (Some(""), "x", true),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern:?} {name}");
+        }
+    }
+
+    #[test]
+    fn many_stars_cost_little() {
+        assert!(!matches(Some(&"a*".repeat(200)), &"a".repeat(199)));
+        assert!(!matches(Some(&format!("{}b", "a*".repeat(100))), &"a".repeat(1000)));
+    }
+}

@@ -1,0 +1,57 @@
+//! `vault man FOLDER`.
+
+use std::fs;
+use std::path::Path;
+
+use clap::CommandFactory;
+
+use super::Run;
+use crate::cli::{Cli, Man};
+use crate::failure::Failure;
+use crate::message::{Exit, Status};
+
+pub(super) fn run(run: &mut Run<'_>, arguments: &Man) -> Result<Exit, Failure> {
+    let folder = run.folder.join(&arguments.folder);
+    let pages = write_pages(&folder)?;
+    run.voice.status(&Status::Done(format!(
+        "wrote {pages} man pages into {}",
+        crate::escape::quoted_path(&folder)
+    )));
+    Ok(Exit::Ok)
+}
+
+/// One page for the program, and one for each command.
+fn write_pages(folder: &Path) -> Result<usize, Failure> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        |error| Failure::FileNotWritten { path, error }
+    };
+    fs::create_dir_all(folder).map_err(failed(folder))?;
+    let mut root = Cli::command();
+    root.build();
+    let mut pages = 0;
+    for command in std::iter::once(&root).chain(root.get_subcommands()) {
+        let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
+        let mut page = Vec::new();
+        let path = folder.join(format!("{name}.1"));
+        clap_mangen::Man::new(command.clone()).title(&name).render(&mut page).map_err(failed(&path))?;
+        fs::write(&path, page).map_err(failed(&path))?;
+        pages += 1;
+    }
+    Ok(pages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_page_for_the_program_and_every_command() {
+        let folder = tempfile::tempdir().unwrap();
+        let pages = write_pages(folder.path()).ok().unwrap();
+        assert_eq!(pages, 1 + Cli::command().get_subcommands().count());
+        let page = fs::read_to_string(folder.path().join("vault-set.1")).unwrap();
+        assert!(page.contains(".TH vault-set 1") && page.contains("secret\\-file"), "{page}");
+        assert!(folder.path().join("vault.1").exists());
+    }
+}

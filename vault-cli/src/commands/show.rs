@@ -1,0 +1,76 @@
+//! `vault show NAME`.
+
+use serde::Serialize;
+use vault_core::format::entry::{Alternative, Meta};
+
+use super::list::{Entry, kind};
+use super::{Run, entry_name, no_entry};
+use crate::cli::Show;
+use crate::failure::Failure;
+use crate::message::Exit;
+use crate::session::Session;
+use crate::time::shown;
+
+pub(super) fn run(run: &mut Run<'_>, arguments: &Show) -> Result<Exit, Failure> {
+    let name = entry_name(&arguments.name)?;
+    let (path, mut session) = run.open()?;
+    let Some(meta) = session.meta(&name)? else {
+        return Err(no_entry(&mut session, &path, name));
+    };
+    if run.global.json {
+        let alternatives = meta.alternatives.iter().map(Version::of).collect();
+        run.output.json(&Json { version: 1, entry: Entry::of(&meta), alternatives })?;
+    } else {
+        run.output.lines(lines(&meta))?;
+    }
+    Ok(Exit::Ok)
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    version: u32,
+    entry: Entry<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    alternatives: Vec<Version<'a>>,
+}
+
+/// What the other side of a merge has.
+#[derive(Serialize)]
+struct Version<'a> {
+    name: Option<&'a str>,
+    fields: Vec<&'a str>,
+    attributes: Vec<&'a str>,
+    expiry: bool,
+    removed: bool,
+}
+
+impl<'a> Version<'a> {
+    fn of(alternative: &'a Alternative) -> Self {
+        Self {
+            name: alternative.name.as_ref().map(|name| name.as_str()),
+            fields: alternative.fields.keys().map(String::as_str).collect(),
+            attributes: alternative.attributes.keys().map(String::as_str).collect(),
+            expiry: alternative.expires.is_some(),
+            removed: alternative.removed,
+        }
+    }
+}
+
+fn lines(meta: &Meta) -> Vec<String> {
+    let mut lines = vec![format!("name: {}", meta.name.as_str())];
+    lines.extend(meta.fields.iter().map(|(field, info)| format!("field: {field} ({})", kind(info.kind))));
+    lines.extend(meta.attributes.iter().map(|(name, value)| format!("attribute: {name}={value}")));
+    lines.push(format!("created: {}", shown(meta.created)));
+    lines.push(format!("modified: {}", shown(meta.modified)));
+    lines.extend(meta.expires.map(|expires| format!("expires: {}", shown(expires))));
+    for (number, alternative) in meta.alternatives.iter().enumerate() {
+        let Version { name, fields, attributes, expiry, removed } = Version::of(alternative);
+        let mut what: Vec<String> = fields.iter().map(|field| format!("field {field}")).collect();
+        what.extend(attributes.iter().map(|attribute| format!("attribute {attribute}")));
+        what.extend(name.map(|name| format!("name {name}")));
+        what.extend(expiry.then(|| "expiry".to_owned()));
+        what.extend(removed.then(|| "removed there".to_owned()));
+        lines.push(format!("conflict {}: {}", number + 1, what.join(", ")));
+    }
+    lines
+}

@@ -1,0 +1,123 @@
+//! `vault status`.
+
+use serde::Serialize;
+
+use super::Run;
+use crate::cli::Status;
+use crate::context::{Unlocker, unlock_sources};
+use crate::failure::Failure;
+use crate::message::Exit;
+use crate::session::{Facts, Session, open_locked};
+use crate::size::shown;
+
+pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
+    let location = run.location()?;
+    let options = run.global.unlock.options();
+    let sources: Vec<&'static str> =
+        unlock_sources(&options, &run.environment).iter().map(|source| source.named_by).collect();
+    let asks = unlock_sources(&options, &run.environment)
+        .iter()
+        .any(|source| matches!(source.what, Unlocker::Terminal));
+    let mut json = Json {
+        version: 1,
+        file: location.path.to_string_lossy().into_owned(),
+        reason: location.reason.text(),
+        unlock_with: sources,
+        vault: None,
+        unlocked: None,
+    };
+    let locked = match open_locked(&location.path) {
+        Ok(locked) => locked,
+        Err(error) => {
+            print(run, &json)?;
+            return Err(error.into());
+        }
+    };
+    json.vault = Some(Vault {
+        uuid: vault_core::format::id::SealId(locked.header().uuid).to_string(),
+        pages: locked.header().pages.count(),
+        bytes: std::fs::metadata(&location.path).map_or(0, |metadata| metadata.len()),
+        slots: locked
+            .slots()
+            .iter()
+            .map(|slot| Slot { label: slot.label.as_str().to_owned(), kind: slot.kind.name().to_owned() })
+            .collect(),
+    });
+    // Nobody is asked for a status.
+    if !asks {
+        match run.unlock(&location.path) {
+            Ok(session) => json.unlocked = Some(session.facts().into()),
+            Err(error) => {
+                print(run, &json)?;
+                return Err(error);
+            }
+        }
+    }
+    print(run, &json)?;
+    Ok(Exit::Ok)
+}
+
+#[derive(Serialize)]
+struct Json {
+    version: u32,
+    file: String,
+    reason: &'static str,
+    unlock_with: Vec<&'static str>,
+    vault: Option<Vault>,
+    unlocked: Option<Unlocked>,
+}
+
+#[derive(Serialize)]
+struct Vault {
+    uuid: String,
+    pages: u16,
+    bytes: u64,
+    slots: Vec<Slot>,
+}
+
+#[derive(Serialize)]
+struct Slot {
+    label: String,
+    kind: String,
+}
+
+#[derive(Serialize)]
+struct Unlocked {
+    slot: Option<String>,
+    sources: Vec<&'static str>,
+    generation: u64,
+    seals: usize,
+    epoch: u64,
+}
+
+impl From<Facts> for Unlocked {
+    fn from(facts: Facts) -> Self {
+        let Facts { generation, seals, epoch, slot, sources } = facts;
+        Self { slot, sources, generation, seals, epoch }
+    }
+}
+
+fn print(run: &mut Run<'_>, status: &Json) -> Result<(), Failure> {
+    if run.global.json {
+        return Ok(run.output.json(status)?);
+    }
+    let mut lines = vec![
+        format!("vault: {}", status.file),
+        format!("chosen by: {}", status.reason),
+        format!("unlock with: {}", status.unlock_with.join(", ")),
+    ];
+    if let Some(vault) = &status.vault {
+        lines.push(format!("id: {}", vault.uuid));
+        lines.push(format!("size: {}, {} pages", shown(vault.bytes), vault.pages));
+        lines.extend(vault.slots.iter().map(|slot| format!("slot: {} ({})", slot.label, slot.kind)));
+    }
+    if let Some(unlocked) = &status.unlocked {
+        let slot = unlocked.slot.as_deref().unwrap_or("?");
+        lines.push(format!("unlocked by: slot {slot}, with {}", unlocked.sources.join(", ")));
+        lines.push(format!(
+            "generation: {}, {} seals in the log, {} rotations",
+            unlocked.generation, unlocked.seals, unlocked.epoch
+        ));
+    }
+    Ok(run.output.lines(lines)?)
+}

@@ -1,0 +1,208 @@
+//! Every way in which a command can fail: the rooms' errors under one roof. `message` finds the words.
+
+use std::io;
+use std::path::PathBuf;
+
+use vault_core::format::entry::{EntryName, NameError};
+use vault_core::keys::NewSlotError;
+use vault_core::keys::age::RecipientError;
+use vault_core::store::ReplaceError;
+
+use crate::codec::CodecError;
+use crate::context::ContextError;
+use crate::input::InputError;
+use crate::message::Warning;
+use crate::output::OutputError;
+use crate::password::AlphabetError;
+use crate::prompt::PromptError;
+use crate::session::SessionError;
+
+/// Why a command did not do what it was asked to do.
+#[non_exhaustive]
+pub(crate) enum Failure {
+    /// The command line is not understood, or asks for help.
+    Usage(clap::Error),
+    /// A secret was given as an argument of `set`.
+    SecretInArgv {
+        /// The entry's name.
+        name: String,
+    },
+    /// Something that looks like an option follows the name in `set`. It is not repeated: it may be a secret.
+    UnknownOptionOfSet,
+    /// No help on this.
+    UnknownTopic(String),
+    /// It is not clear which vault is meant.
+    Context(ContextError),
+    /// There is no current folder.
+    CurrentFolder(io::Error),
+    /// The process could not be protected.
+    Hardening(io::Error),
+    /// Reading from a file or standard input.
+    Input(InputError),
+    /// Asking at the terminal.
+    Prompt {
+        /// What went wrong.
+        error: PromptError,
+        /// What was asked for, as in "the passphrase".
+        asking: &'static str,
+    },
+    /// Writing the result.
+    Output(OutputError),
+    /// No password can be made of these characters.
+    Alphabet(AlphabetError),
+    /// Reading a foreign format.
+    Import {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        error: CodecError,
+    },
+    /// A name in a file to import is not one of an entry.
+    ImportName {
+        /// The file.
+        path: PathBuf,
+        /// The line, if known.
+        line: Option<usize>,
+        /// The name.
+        name: String,
+        /// What is wrong.
+        error: NameError,
+    },
+    /// The format of a file to import is not clear.
+    ImportFormat(PathBuf),
+    /// Writing a foreign format.
+    Export(CodecError),
+    /// Entries cannot be files of a folder.
+    ExportName {
+        /// The entry.
+        name: String,
+        /// Why.
+        problem: ExportNameProblem,
+    },
+    /// A file other than the vault.
+    FileNotWritten {
+        /// The file or folder.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// A file other than the vault, through `store`.
+    NotStored {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        error: ReplaceError,
+    },
+    /// A name is not one.
+    Name {
+        /// What it was to be: "entry", "field", "attribute".
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// What is wrong.
+        error: NameError,
+    },
+    /// A time is not one.
+    Time(String),
+    /// No entry of this name.
+    NoEntry {
+        /// The name.
+        name: EntryName,
+        /// The vault.
+        vault: PathBuf,
+        /// Another name that was perhaps meant.
+        similar: Option<String>,
+    },
+    /// No field of this name.
+    NoField {
+        /// The entry.
+        name: EntryName,
+        /// The field.
+        field: String,
+        /// The fields that are there.
+        fields: Vec<String>,
+    },
+    /// What is not a recipient of age. It is repeated only if it cannot be a secret key.
+    Recipient {
+        /// What was given.
+        text: String,
+        /// What is wrong.
+        error: RecipientError,
+    },
+    /// A slot cannot be made.
+    NewSlot(NewSlotError),
+    /// Argon2's memory is outside the limits.
+    KdfMemory(u64),
+    /// More slots than a vault can have.
+    TooManySlots,
+    /// The vault that is to be made exists.
+    VaultExists(PathBuf),
+    /// An import would replace entries, and nobody said that it may.
+    WouldReplace(usize),
+    /// The user said no.
+    Declined,
+    /// There is no folder in memory for the editor.
+    NoMemoryFolder,
+    /// There is no editor, or it failed.
+    Editor(EditorError),
+    /// The value cannot be edited: it is no text, or too long.
+    NotEditable(EntryName),
+    /// Nothing of a damaged file could be read.
+    NothingToSalvage(PathBuf),
+    /// Opening, changing or saving the vault.
+    Session(SessionError),
+    /// A warning, with `--strict`.
+    Warning(Warning),
+    /// Ctrl-C.
+    Interrupted,
+}
+
+/// Why an entry cannot be a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ExportNameProblem {
+    /// Its path leads out of the folder, or is none.
+    Outside,
+    /// Another entry's name is a folder of this one's, or is the same.
+    Clash(String),
+}
+
+/// What happened to the editor.
+#[derive(Debug)]
+pub(crate) enum EditorError {
+    /// Neither VISUAL nor EDITOR is set.
+    None,
+    /// It could not be started.
+    NotStarted(io::Error),
+    /// It ended with a failure.
+    Failed,
+}
+
+impl Failure {
+    /// Asking for `asking` went wrong. Ctrl-C ends the process by its signal.
+    pub(crate) fn asking(asking: &'static str) -> impl FnOnce(PromptError) -> Self {
+        move |error| match error {
+            PromptError::Interrupted => Self::Interrupted,
+            error => Self::Prompt { error, asking },
+        }
+    }
+}
+
+macro_rules! from {
+    ($($error:ty => $variant:ident),* $(,)?) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        })*
+    };
+}
+
+from! {
+    ContextError => Context,
+    InputError => Input,
+    OutputError => Output,
+    AlphabetError => Alphabet,
+    SessionError => Session,
+    NewSlotError => NewSlot,
+    EditorError => Editor,
+}

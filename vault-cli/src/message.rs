@@ -1,0 +1,220 @@
+//! Standard error and exit codes. The only place where text meets errors; no secret ever comes here.
+
+mod catalogue;
+mod session;
+mod text;
+mod usage;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use anstream::{AutoStream, ColorChoice};
+use clap::builder::styling::{AnsiColor, Style};
+use serde::Serialize;
+
+pub(crate) use catalogue::{Exit, Kind, exit_codes};
+
+use crate::cli::{Color, Global};
+use crate::escape::quoted;
+use crate::failure::Failure;
+use crate::output::{Output, OutputError};
+use crate::sys::harden;
+
+/// What is said about a failure.
+pub(crate) struct Message {
+    kind: &'static Kind,
+    text: String,
+    hints: Vec<String>,
+    causes: Vec<String>,
+}
+
+impl Message {
+    fn new(kind: &'static Kind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), hints: Vec::new(), causes: Vec::new() }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// For `--verbose`.
+    fn cause(mut self, cause: &dyn std::error::Error) -> Self {
+        let mut next = Some(cause);
+        while let Some(error) = next {
+            self.causes.push(error.to_string());
+            next = error.source();
+        }
+        self
+    }
+}
+
+/// A success that is worth a line: said in the past tense.
+pub(crate) enum Status<'a> {
+    /// A secret or attribute was stored.
+    Stored(&'a str),
+    /// Anything else that this program says in its own words; names in it are quoted by [`quoted`].
+    Done(String),
+}
+
+/// A warning: something is not as it should be, but the command goes on.
+pub(crate) struct Warning {
+    /// Its id in docs/messages.md.
+    pub(crate) kind: &'static Kind,
+    /// What is said.
+    pub(crate) text: String,
+}
+
+/// How this run speaks to standard error.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Voice {
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+    strict: bool,
+    color: Color,
+}
+
+impl Voice {
+    /// As the options say.
+    pub(crate) fn of(global: &Global) -> Self {
+        let Global { json, quiet, verbose, strict, color, .. } = *global;
+        Self { json, quiet, verbose, strict, color }
+    }
+
+    /// Before the options are understood. JSON is asked for if the word is there.
+    pub(crate) fn guessed(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Self {
+        let json =
+            arguments.by_ref().take_while(|argument| argument != "--").any(|argument| argument == "--json");
+        Self { json, quiet: false, verbose: false, strict: false, color: Color::Auto }
+    }
+
+    /// Says what changed.
+    pub(crate) fn status(self, status: &Status<'_>) {
+        if self.quiet || self.json {
+            return;
+        }
+        let text = match status {
+            Status::Stored(name) => format!("stored {}", quoted(name)),
+            Status::Done(text) => text.clone(),
+        };
+        self.line(&text);
+    }
+
+    /// Says more, if more is wanted.
+    pub(crate) fn detail(self, text: &str) {
+        if self.verbose && !self.json {
+            self.line(text);
+        }
+    }
+
+    /// Shows how far a long work is, on a terminal. Zero of zero erases it.
+    pub(crate) fn progress(self, what: &str, done: usize, of: usize) {
+        if self.quiet || self.json || !std::io::stderr().is_terminal() {
+            return;
+        }
+        let text = if of == 0 { String::new() } else { format!("{what} {done} of {of}") };
+        let _ = write!(std::io::stderr().lock(), "\r\x1b[K{text}");
+    }
+
+    /// Says a warning, which is an error if those are wanted.
+    ///
+    /// # Errors
+    /// [`Failure::Warning`] with `--strict`.
+    pub(crate) fn warn(self, warning: Warning) -> Result<(), Failure> {
+        if self.strict {
+            return Err(Failure::Warning(warning));
+        }
+        if self.json {
+            self.object(&Json {
+                version: 1,
+                warning: true,
+                id: warning.kind.id,
+                text: &warning.text,
+                hints: &[],
+                exit: 0,
+            });
+        } else if !self.quiet {
+            self.labelled("warning", YELLOW, &warning.text);
+        }
+        Ok(())
+    }
+
+    /// Reports how the run ended, and gives the process's exit code.
+    pub(crate) fn report(self, result: Result<Exit, Failure>) -> ExitCode {
+        match result {
+            Ok(exit) => exit.code(),
+            Err(failure) => self.failure(&failure),
+        }
+    }
+
+    fn failure(self, failure: &Failure) -> ExitCode {
+        match failure {
+            // The shell shows the same for a program that was killed by the signal.
+            Failure::Output(OutputError::BrokenPipe) => return Exit::Signal(13).code(),
+            Failure::Interrupted => return harden::die_interrupted(),
+            Failure::Usage(error) if !error.use_stderr() => {
+                return match Output::of_process().text(&error.render().to_string()) {
+                    Ok(()) => Exit::Ok.code(),
+                    Err(error) => self.failure(&Failure::Output(error)),
+                };
+            }
+            _ => {}
+        }
+        let message = text::message(failure);
+        if self.json {
+            let Message { kind, text, hints, .. } = &message;
+            self.object(&Json {
+                version: 1,
+                warning: false,
+                id: kind.id,
+                text,
+                hints,
+                exit: kind.exit.number(),
+            });
+        } else {
+            self.labelled(message.kind.label(), RED, &message.text);
+            if self.verbose {
+                message.causes.iter().for_each(|cause| self.labelled("cause", Style::new(), cause));
+            }
+            message.hints.iter().for_each(|hint| self.labelled("hint", CYAN, hint));
+        }
+        message.kind.exit.code()
+    }
+
+    fn labelled(self, label: &str, style: Style, text: &str) {
+        self.line(&format!("vault: {style}{label}:{style:#} {text}"));
+    }
+
+    fn line(self, text: &str) {
+        let choice = match self.color {
+            Color::Auto => AutoStream::choice(&std::io::stderr()),
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        };
+        // There is nowhere left to tell that standard error cannot be written.
+        let _ = writeln!(AutoStream::new(std::io::stderr().lock(), choice), "{text}");
+    }
+
+    fn object(self, object: &Json<'_>) {
+        if let Ok(text) = serde_json::to_string(object) {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+}
+
+/// An error or warning for programs.
+#[derive(Serialize)]
+struct Json<'a> {
+    version: u32,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    warning: bool,
+    id: &'a str,
+    text: &'a str,
+    hints: &'a [String],
+    exit: u8,
+}
+
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+const CYAN: Style = AnsiColor::Cyan.on_default().bold();

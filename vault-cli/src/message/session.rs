@@ -1,0 +1,310 @@
+//! Words for what goes wrong with the vault itself.
+
+use std::path::Path;
+
+use vault_core::error::{EditError, VerifyError};
+use vault_core::format::lines::FormatError;
+use vault_core::keys::UnlockError;
+use vault_core::store::{ReplaceError, StoreError};
+use vault_core::vault::UnlockFailure;
+
+use super::Message;
+use super::catalogue::{self as kinds, Kind};
+use super::text::{caused, word};
+use crate::escape::{quoted, quoted_path};
+use crate::input::Place;
+use crate::session::SessionError;
+use crate::size::shown;
+
+/// What is said when a vault cannot be used.
+pub(super) fn message(error: &SessionError) -> Message {
+    match error {
+        SessionError::Store(path, error) => store(path, error),
+        SessionError::Format(path, error) => format(path, error),
+        SessionError::Verify(path, error) => verify(path, error),
+        SessionError::Unlock { path, reason, labels } => unlock(path, reason, labels),
+        SessionError::Locked { path, passphrase } => locked(path, *passphrase),
+        SessionError::Identities(place, error) => Message::new(
+            kinds::BAD_IDENTITIES,
+            format!("cannot use the identities in {}: {error}", from(place)),
+        ),
+        SessionError::MachineKey(place, error) => Message::new(
+            kinds::BAD_IDENTITIES,
+            format!("cannot use the machine key in {}: {error}", from(place)),
+        ),
+        SessionError::Label(label) => {
+            Message::new(kinds::BAD_LABEL, format!("{} cannot be the label of a key slot", quoted(label)))
+                .hint("a label has 1 to 64 letters, digits, and \".\", \"_\", \"@\", \"-\"")
+        }
+        SessionError::Replaced(path) => Message::new(
+            kinds::COMMIT_CONFLICT,
+            format!("cannot change vault {}: it was rotated or replaced meanwhile", quoted_path(path)),
+        )
+        .hint("nothing was saved; run the command again"),
+        SessionError::ChangedMeanwhile(name) => Message::new(
+            kinds::COMMIT_CONFLICT,
+            format!(
+                "cannot store {}: another process changed it while you were editing",
+                quoted(name.as_str())
+            ),
+        )
+        .hint("your value was not saved; run the command again"),
+        SessionError::FieldExists(name, field) => Message::new(
+            kinds::ENTRY_EXISTS,
+            format!("cannot store {}: its field {} exists already", quoted(name.as_str()), quoted(field)),
+        )
+        .hint("nothing was changed"),
+        SessionError::Edit(path, error) => edit(path, error),
+        SessionError::Save(path, error) => save(path, error),
+        SessionError::ValueTooLarge(limit) => Message::new(
+            kinds::TOO_LARGE,
+            format!("cannot store the value: it has more than {}", shown(*limit)),
+        )
+        .hint("nothing was stored; up to 1 GiB can be allowed with --max-size"),
+    }
+}
+
+fn from(place: &Place) -> String {
+    match place {
+        Place::Stdin => "standard input".to_owned(),
+        Place::File(path) => quoted_path(path),
+        Place::Descriptor(number) => format!("file descriptor {number}"),
+        Place::Variable(name) => format!("the variable {name}"),
+    }
+}
+
+fn store(path: &Path, error: &StoreError) -> Message {
+    let path = quoted_path(path);
+    match error {
+        StoreError::NotFound => Message::new(kinds::VAULT_NOT_FOUND, format!("no vault at {path}"))
+            .hint("make one with: vault init; or name another with --file PATH"),
+        StoreError::Busy => {
+            Message::new(kinds::BUSY, format!("cannot change vault {path}: another process is changing it"))
+        }
+        StoreError::Unstable => Message::new(
+            kinds::BUSY,
+            format!("cannot lock vault {path}: the path leads to another file every time"),
+        ),
+        StoreError::TooLarge { .. } => {
+            Message::new(kinds::DAMAGED, format!("cannot read vault {path}: it is larger than 4 GiB"))
+        }
+        StoreError::PermissionDenied(error) | StoreError::Io(error) => {
+            caused(kinds::VAULT_UNREADABLE, &format!("cannot read vault {path}"), error)
+        }
+        other => Message::new(kinds::VAULT_UNREADABLE, format!("cannot read vault {path}: {other}")),
+    }
+}
+
+fn format(path: &Path, error: &FormatError) -> Message {
+    let vault = quoted_path(path);
+    let damaged =
+        |reason: String| Message::new(kinds::DAMAGED, format!("cannot read vault {vault}: {reason}"));
+    match error {
+        FormatError::Io(error) => caused(kinds::VAULT_UNREADABLE, &format!("cannot read vault {vault}"), error),
+        FormatError::NotAVault => Message::new(kinds::NOT_A_VAULT, format!("{vault} is not a vault")),
+        FormatError::UnsupportedVersion => {
+            Message::new(kinds::NOT_A_VAULT, format!("cannot read vault {vault}: its version is not known here"))
+                .hint("a newer version of this program may read it")
+        }
+        FormatError::CarriageReturn { .. } => {
+            damaged("its line ends were changed, as git does without .gitattributes".to_owned()).hint(format!(
+                "nothing is lost: add the line \"{} text eol=lf\" to .gitattributes, and check the file out again",
+                path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default()
+            ))
+        }
+        FormatError::ConflictMarkers { .. } => Message::new(
+            kinds::CONFLICT_MARKERS,
+            format!("cannot read vault {vault}: a merge left its conflict in the file"),
+        )
+        .hint(format!("take one side with: git checkout --ours {}, or --theirs", word(&path.to_string_lossy()))),
+        FormatError::FileTooLarge => damaged("it is larger than 4 GiB".to_owned()),
+        FormatError::Limit { offset, what } => damaged(format!("beyond a limit at byte {offset}: {what}")),
+        FormatError::Malformed { offset, expected } => {
+            damaged(format!("it is damaged at byte {offset}, where {expected} should be"))
+        }
+        other => damaged(other.to_string()),
+    }
+}
+
+fn verify(path: &Path, error: &VerifyError) -> Message {
+    let vault = quoted_path(path);
+    match error {
+        VerifyError::Format(error) => format(path, error),
+        VerifyError::MissingParent { .. } => Message::new(
+            kinds::MISSING_PARENT,
+            format!(
+                "cannot trust vault {vault}: its log lacks a seal, as after a cherry-pick or a revert in git"
+            ),
+        )
+        .cause(error)
+        .hint("nothing was written; merge the branch instead, or take the file of one side as it is"),
+        VerifyError::History(_) | VerifyError::Roots => Message::new(
+            kinds::TAMPERED,
+            format!("cannot trust vault {vault}: changes to the same part were put together without the key"),
+        )
+        .cause(error)
+        .hint(TAMPERED_HINT),
+        error => Message::new(
+            kinds::TAMPERED,
+            format!("cannot trust vault {vault}: the file was damaged or altered outside vault ({error})"),
+        )
+        .hint(TAMPERED_HINT),
+    }
+}
+
+const TAMPERED_HINT: &str = "nothing was written; compare with an earlier state in git or a backup, or save what opens with: vault check --salvage PATH";
+
+fn unlock(path: &Path, failure: &UnlockFailure, labels: &[String]) -> Message {
+    let vault = quoted_path(path);
+    let cannot =
+        |kind: &'static Kind, reason: String| Message::new(kind, format!("cannot unlock {vault}: {reason}"));
+    match failure {
+        UnlockFailure::Verify(error) => verify(path, error),
+        UnlockFailure::RolledBack { generation, pinned } => Message::new(
+            kinds::ROLLED_BACK,
+            format!("cannot use vault {vault}: it is older than its machine key (generation {generation}, seen {pinned})"),
+        )
+        .hint("if you restored a backup on purpose, accept it with: --allow-rollback"),
+        UnlockFailure::Denied(error) => match error {
+            UnlockError::NoSlotMatches { .. } => {
+                let message = cannot(
+                    kinds::UNLOCK_NO_SLOT_MATCHES,
+                    "wrong passphrase or key, or the key slot is damaged".to_owned(),
+                );
+                match labels {
+                    [] | [_] => message,
+                    labels => message.hint(format!("{} slots exist: {}", labels.len(), labels.join(", "))),
+                }
+            }
+            UnlockError::NoSuchSlot { label } => {
+                cannot(kinds::NO_SUCH_SLOT, format!("no key slot has the label {}", quoted(label.as_str())))
+                    .hint(format!("the slots are: {}", labels.join(", ")))
+            }
+            UnlockError::TooCostly { required_kib, allowed_kib } => {
+                let [required, allowed] = [required_kib, allowed_kib].map(|kib| shown(u64::from(*kib) * 1024));
+                Message::new(
+                    kinds::KDF_TOO_COSTLY,
+                    format!("vault {vault} asks for {required} of memory to unlock; the limit is {allowed}"),
+                )
+                .hint(format!("if you trust the file, retry with: --max-kdf-memory {}", required.replace(' ', "")))
+            }
+            UnlockError::CostOutOfBounds => {
+                cannot(kinds::KDF_TOO_COSTLY, "a key slot asks for a cost that the format does not allow".to_owned())
+            }
+            UnlockError::TooManySlots { slots, .. } => cannot(
+                kinds::TOO_MANY_PASSPHRASE_SLOTS,
+                format!("there are {slots} passphrase slots to try, which is too much at once"),
+            )
+            .hint("name one with: --slot LABEL"),
+            UnlockError::NotEnoughMemory => {
+                cannot(kinds::NOT_ENOUGH_MEMORY, "there is not enough memory".to_owned())
+            }
+            UnlockError::OtherVault { .. } => {
+                cannot(kinds::OTHER_VAULT, "the machine key belongs to another vault".to_owned())
+            }
+            UnlockError::ReplacedOrRotated { .. } => {
+                cannot(kinds::OTHER_VAULT, "it was rotated or replaced since the machine key was made".to_owned())
+                    .hint("if it was rotated on purpose, make a new machine key")
+            }
+            other => cannot(kinds::UNLOCK_NO_SLOT_MATCHES, other.to_string()),
+        },
+        other => cannot(kinds::UNLOCK_NO_SLOT_MATCHES, other.to_string()),
+    }
+}
+
+fn locked(path: &Path, passphrase: bool) -> Message {
+    let vault = quoted_path(path);
+    if passphrase {
+        let text = format!("vault {vault} is locked and there is no terminal to ask for the passphrase");
+        return Message::new(kinds::LOCKED_NO_TERMINAL, text).hint(
+            "pass --passphrase-file PATH, --identity PATH or --machine-key-file PATH, or set VAULT_PASSPHRASE_FILE, VAULT_IDENTITY_FILE, VAULT_MACHINE_KEY_FILE or VAULT_PASSPHRASE",
+        );
+    }
+    Message::new(kinds::LOCKED_NO_TERMINAL, format!("vault {vault} is locked and has no passphrase to ask for"))
+        .hint("pass --identity PATH or --machine-key-file PATH, or set VAULT_IDENTITY_FILE or VAULT_MACHINE_KEY_FILE")
+}
+
+fn edit(path: &Path, error: &EditError) -> Message {
+    let vault = quoted_path(path);
+    match error {
+        EditError::Verify(error) => verify(path, error),
+        EditError::NoEntry(name) => Message::new(
+            kinds::ENTRY_NOT_FOUND,
+            format!("no entry named {} in vault {vault}", quoted(name.as_str())),
+        ),
+        EditError::Exists(name) => Message::new(
+            kinds::ENTRY_EXISTS,
+            format!("an entry named {} exists in vault {vault}", quoted(name.as_str())),
+        )
+        .hint("nothing was changed"),
+        EditError::NoField { entry, field } => Message::new(
+            kinds::FIELD_NOT_FOUND,
+            format!("entry {} has no field {}", quoted(entry.as_str()), quoted(field)),
+        ),
+        EditError::InConflict(name) => Message::new(
+            kinds::IN_CONFLICT,
+            format!("cannot change {}: it has several versions after a merge", quoted(name.as_str())),
+        )
+        .hint(format!("see them with: vault show {}", word(name.as_str()))),
+        EditError::TooLarge { entry, what } => Message::new(
+            kinds::TOO_LARGE,
+            format!("cannot store {}: the limit is {what}", quoted(entry.as_str())),
+        )
+        .hint("nothing was stored"),
+        EditError::TooManyChanges | EditError::Full => {
+            Message::new(kinds::TOO_LARGE, format!("cannot change vault {vault}: {error}"))
+                .hint("nothing was stored; compacting may make room: vault compact")
+        }
+        EditError::NothingChanged => {
+            Message::new(kinds::NOTHING_CHANGED, format!("cannot change vault {vault}: nothing would change"))
+        }
+        EditError::Io(error) => caused(kinds::NOT_SAVED, "cannot read a value, or put it aside", error),
+        other => Message::new(kinds::NOT_SAVED, format!("cannot change vault {vault}: {other}")),
+    }
+}
+
+fn save(path: &Path, error: &ReplaceError) -> Message {
+    match error {
+        ReplaceError::FolderNotSynced(_) => Message::new(
+            kinds::MAYBE_NOT_DURABLE,
+            format!(
+                "vault {} was saved, but may not survive a power cut: its folder cannot be synced",
+                quoted_path(path)
+            ),
+        )
+        .cause(error),
+        ReplaceError::ChangedMeanwhile => Message::new(
+            kinds::COMMIT_CONFLICT,
+            format!("cannot save vault {}: another program changed the file meanwhile", quoted_path(path)),
+        )
+        .hint("nothing was saved; run the command again"),
+        error => {
+            let message =
+                not_saved(kinds::NOT_SAVED, &format!("cannot save vault {}", quoted_path(path)), error);
+            message.hint("nothing was saved; the vault is as it was")
+        }
+    }
+}
+
+/// What is said about a file other than the vault.
+pub(super) fn not_stored(path: &Path, error: &ReplaceError) -> Message {
+    let what = format!("cannot write {}", quoted_path(path));
+    match error {
+        ReplaceError::AlreadyExists => {
+            Message::new(kinds::ENTRY_EXISTS, format!("{what}: it exists already")).hint("it was not changed")
+        }
+        error => not_saved(kinds::FILE_NOT_WRITTEN, &what, error),
+    }
+}
+
+fn not_saved(kind: &'static Kind, what: &str, error: &ReplaceError) -> Message {
+    match error {
+        ReplaceError::MountPoint(_) => Message::new(kind, format!("{what}: the file itself is mounted"))
+            .hint("mount its folder instead: a file that is a mount point cannot be replaced"),
+        ReplaceError::HardLinks(_) => Message::new(kind, format!("{what}: {error}"))
+            .hint("the other names would keep the old content; remove them"),
+        ReplaceError::NoSpace(_) => Message::new(kind, format!("{what}: no space is left")),
+        ReplaceError::NotSynced(error) | ReplaceError::Io(error) => caused(kind, what, error),
+        error => Message::new(kind, format!("{what}: {error}")).cause(error),
+    }
+}

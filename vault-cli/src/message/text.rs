@@ -1,0 +1,398 @@
+//! Words for failures.
+
+use std::io;
+
+use vault_core::format::entry::NameError;
+use vault_core::keys::age::RecipientError;
+
+use super::catalogue::{self as kinds};
+use super::{Message, session, usage};
+use crate::codec::{CodecError, Problem};
+use crate::context::ContextError;
+use crate::escape::{quoted, quoted_path};
+use crate::failure::{EditorError, ExportNameProblem, Failure};
+use crate::input::{InputError, Place};
+use crate::output::OutputError;
+use crate::password::AlphabetError;
+use crate::prompt::PromptError;
+
+/// What is said about a failure.
+pub(super) fn message(failure: &Failure) -> Message {
+    match failure {
+        Failure::Usage(error) => usage::message(error),
+        Failure::SecretInArgv { name } => secret_in_argv(name),
+        Failure::UnknownOptionOfSet => {
+            Message::new(kinds::USAGE, "unexpected option of \"vault set\"").hint("see: vault help set")
+        }
+        Failure::UnknownTopic(topic) => {
+            Message::new(kinds::UNKNOWN_TOPIC, format!("no help on {}", quoted(topic)))
+                .hint("topics are the commands and exit-codes; see: vault help")
+        }
+        Failure::Context(error) => context(error),
+        Failure::CurrentFolder(error) => {
+            caused(kinds::NO_CURRENT_FOLDER, "cannot read the current folder", error)
+        }
+        Failure::Hardening(error) => {
+            caused(kinds::NOT_HARDENED, "cannot protect this process's memory from other programs", error)
+        }
+        Failure::Input(error) => input(error),
+        Failure::Prompt { error, asking } => prompt(error, asking),
+        Failure::Output(error) => output(error),
+        Failure::Alphabet(error) => alphabet(*error),
+        Failure::Import { path, error } => import(path, error),
+        Failure::ImportName { path, line, name, error } => {
+            let line = line.map(|line| format!(" in line {line}")).unwrap_or_default();
+            let what = format!(
+                "cannot import {}{line} of {}: {}",
+                quoted(name),
+                quoted_path(path),
+                name_reason(*error)
+            );
+            Message::new(kinds::IMPORT_NAME, what).hint("nothing was stored")
+        }
+        Failure::ImportFormat(path) => {
+            let what = format!("cannot tell the format of {} by its name", quoted_path(path));
+            Message::new(kinds::IMPORT_FORMAT, what).hint("add: --format dotenv, json, yaml, toml or file")
+        }
+        Failure::Export(error) => export(error),
+        Failure::ExportName { name, problem } => export_name(name, problem),
+        Failure::FileNotWritten { path, error } => {
+            caused(kinds::FILE_NOT_WRITTEN, &format!("cannot write {}", quoted_path(path)), error)
+        }
+        Failure::NotStored { path, error } => session::not_stored(path, error),
+        Failure::Name { what, name, error } => Message::new(
+            kinds::BAD_NAME,
+            format!("{} cannot be the name of an {what}: {}", quoted(&shortened(name)), name_reason(*error)),
+        ),
+        Failure::Time(text) => Message::new(kinds::BAD_TIME, format!("{} is no time", quoted(text)))
+            .hint("write 2030-12-31, 2030-12-31T23:59:59Z, or a span from now: 90d, 12h"),
+        Failure::NoEntry { name, vault, similar } => {
+            let message = Message::new(
+                kinds::ENTRY_NOT_FOUND,
+                format!("no entry named {} in vault {}", quoted(name.as_str()), quoted_path(vault)),
+            );
+            match similar {
+                Some(similar) => message.hint(format!("did you mean {}?", quoted(similar))),
+                None => message,
+            }
+        }
+        Failure::NoField { name, field, fields } => {
+            let fields: Vec<_> = fields.iter().map(|field| quoted(field)).collect();
+            let what = format!("entry {} has no field {}", quoted(name.as_str()), quoted(field));
+            let message = Message::new(kinds::FIELD_NOT_FOUND, what);
+            if fields.is_empty() { message } else { message.hint(format!("it has: {}", fields.join(", "))) }
+        }
+        Failure::Recipient { text, error } => recipient(text, *error),
+        Failure::NewSlot(error) => {
+            Message::new(kinds::SLOT_NOT_MADE, format!("cannot make a key slot: {error}"))
+        }
+        Failure::KdfMemory(bytes) => Message::new(
+            kinds::BAD_KDF_MEMORY,
+            format!(
+                "cannot use {} of memory for a passphrase: 19 MiB to 1 GiB are allowed",
+                crate::size::shown(*bytes)
+            ),
+        ),
+        Failure::TooManySlots => Message::new(kinds::TOO_MANY_SLOTS, "a vault has at most 64 key slots"),
+        Failure::VaultExists(path) => Message::new(
+            kinds::VAULT_EXISTS,
+            format!("cannot make vault {}: it exists already", quoted_path(path)),
+        ),
+        Failure::WouldReplace(count) => {
+            Message::new(kinds::ENTRY_EXISTS, format!("cannot import: {count} of the entries exist already"))
+                .hint("nothing was stored; to replace them, add: --yes")
+        }
+        Failure::Declined => Message::new(kinds::DECLINED, "nothing was changed, as you said no"),
+        Failure::NoMemoryFolder => Message::new(
+            kinds::NO_MEMORY_FOLDER,
+            "cannot open an editor: there is no folder in memory for its file (XDG_RUNTIME_DIR, /dev/shm)",
+        )
+        .hint("use: vault set"),
+        Failure::Editor(error) => editor(error),
+        Failure::NotEditable(name) => Message::new(
+            kinds::NOT_EDITABLE,
+            format!("cannot edit {}: the value is no text, or longer than 16 KiB", quoted(name.as_str())),
+        )
+        .hint("use: vault get -o PATH, and vault set --secret-file PATH"),
+        Failure::NothingToSalvage(path) => Message::new(
+            kinds::NOTHING_TO_SALVAGE,
+            format!("cannot salvage {}: no entry in it opens", quoted_path(path)),
+        ),
+        Failure::Session(error) => session::message(error),
+        Failure::Warning(warning) => Message::new(kinds::WARNING, warning.text.clone())
+            .hint("this is a warning, and an error because of --strict"),
+        Failure::Interrupted => Message::new(kinds::USAGE, "interrupted"),
+    }
+}
+
+fn secret_in_argv(name: &str) -> Message {
+    let text = "refusing a secret on the command line: it would be visible to other programs and kept in the shell history";
+    Message::new(kinds::SECRET_IN_ARGV, text)
+        .hint(format!("type it at the prompt, or pipe it: printf %s \"$value\" | vault set {}", word(name)))
+}
+
+fn context(error: &ContextError) -> Message {
+    match error {
+        ContextError::NoHome => {
+            Message::new(kinds::NO_HOME, "cannot find your own vault: neither HOME nor XDG_DATA_HOME is set")
+                .hint("name a vault with --file PATH or VAULT_FILE")
+        }
+    }
+}
+
+fn input(error: &InputError) -> Message {
+    match error {
+        InputError::StdinClaimed { first, second } => Message::new(
+            kinds::STDIN_CLAIMED,
+            format!("standard input cannot be used for {second}: it is used for {first}"),
+        ),
+        InputError::Unreadable(from, error) => {
+            caused(kinds::INPUT_UNREADABLE, &format!("cannot read {}", place(from)), error)
+        }
+        InputError::TooLong(from, limit) => Message::new(
+            kinds::INPUT_TOO_LONG,
+            format!("cannot use {}: it has more than {}", place(from), crate::size::shown(*limit as u64)),
+        ),
+        InputError::EmptyPassphrase(from) => Message::new(
+            kinds::EMPTY_PASSPHRASE,
+            format!("cannot use the passphrase from {}: it is empty", place(from)),
+        ),
+    }
+}
+
+fn place(place: &Place) -> String {
+    match place {
+        Place::Stdin => "standard input".to_owned(),
+        Place::File(path) => quoted_path(path),
+        Place::Descriptor(number) => format!("file descriptor {number}"),
+        Place::Variable(name) => format!("the variable {name}"),
+    }
+}
+
+fn prompt(error: &PromptError, asking: &str) -> Message {
+    match error {
+        PromptError::NoTerminal => {
+            Message::new(kinds::NO_TERMINAL, format!("there is no terminal to ask for {asking}"))
+        }
+        PromptError::Interrupted => Message::new(kinds::USAGE, "interrupted"),
+        PromptError::Different => Message::new(
+            kinds::PROMPT_DIFFERENT,
+            format!("cannot use {asking}: what you typed twice is not the same"),
+        )
+        .hint("nothing was changed; run the command again"),
+        PromptError::Empty => {
+            Message::new(kinds::EMPTY_PASSPHRASE, format!("cannot use {asking}: nothing was typed"))
+        }
+        PromptError::TooLong(limit) => Message::new(
+            kinds::INPUT_TOO_LONG,
+            format!("cannot use {asking}: it has more than {}", crate::size::shown(*limit as u64)),
+        ),
+        PromptError::Terminal(error) => {
+            caused(kinds::TERMINAL_FAILED, &format!("cannot ask for {asking}"), error)
+        }
+    }
+}
+
+fn output(error: &OutputError) -> Message {
+    match error {
+        OutputError::Write(error) => {
+            caused(kinds::OUTPUT_FAILED, "cannot write the whole result to standard output", error)
+        }
+        OutputError::Read(error) => caused(kinds::OUTPUT_FAILED, "cannot read the rest of the result", error)
+            .hint("what was written is not the whole result: do not use it"),
+        OutputError::BinaryToTerminal => Message::new(
+            kinds::BINARY_TO_TERMINAL,
+            "refusing to show a secret that is not text on a terminal",
+        )
+        .hint("to do it nonetheless, add: -o -"),
+        OutputError::BrokenPipe => {
+            Message::new(kinds::OUTPUT_FAILED, "the reader of standard output went away")
+        }
+    }
+}
+
+fn alphabet(error: AlphabetError) -> Message {
+    let reason = match error {
+        AlphabetError::TooFew => "there are fewer than two",
+        AlphabetError::Repeated => "one is there twice",
+        AlphabetError::Control => "one is a control character",
+    };
+    Message::new(kinds::BAD_ALPHABET, format!("cannot make a password of these characters: {reason}"))
+}
+
+fn import(path: &std::path::Path, error: &CodecError) -> Message {
+    let (kind, reason) = match error.problem {
+        Problem::NotUtf8 => (kinds::IMPORT_SYNTAX, "it is not UTF-8 text"),
+        Problem::Syntax => (kinds::IMPORT_SYNTAX, "it does not follow the format"),
+        Problem::NoEquals => (kinds::IMPORT_SYNTAX, "there is no \"=\""),
+        Problem::BadKey => {
+            (kinds::IMPORT_SYNTAX, "the name has other characters than letters, digits, \"_\", \"-\", \".\"")
+        }
+        Problem::OpenQuote => (kinds::IMPORT_SYNTAX, "a quote is not closed"),
+        Problem::AfterQuote => (kinds::IMPORT_SYNTAX, "only a comment may follow a closing quote"),
+        Problem::NotAMap => (kinds::IMPORT_SYNTAX, "it is not a map of names to values"),
+        Problem::SecondDocument => (kinds::IMPORT_SYNTAX, "there is a second document"),
+        Problem::TooDeep => (kinds::IMPORT_SYNTAX, "maps are nested too deep"),
+        Problem::KeyNotText => (kinds::IMPORT_SYNTAX, "a name is not text"),
+        Problem::Duplicate => (kinds::IMPORT_DUPLICATE, "the name is there twice"),
+        Problem::Null => (kinds::IMPORT_VALUE, "null is not a secret"),
+        Problem::List => (kinds::IMPORT_VALUE, "a list is not a secret"),
+        Problem::YamlReference => (kinds::IMPORT_VALUE, "anchors, aliases and tags are not read"),
+        Problem::NotRepresentable => (kinds::IMPORT_VALUE, "the value is not text"),
+    };
+    let name = error.name.as_ref().map(|name| format!(" {}", quoted(name))).unwrap_or_default();
+    let line = error.line.map(|line| format!(" in line {line}")).unwrap_or_default();
+    let what = if name.is_empty() && line.is_empty() { String::new() } else { format!("{name}{line} of") };
+    let message = Message::new(kind, format!("cannot import{what} {}: {reason}", quoted_path(path)));
+    message.hint("nothing was stored")
+}
+
+fn export(error: &CodecError) -> Message {
+    let name = error.name.as_deref().map(quoted).unwrap_or_default();
+    let message = match error.problem {
+        Problem::BadKey => Message::new(
+            kinds::EXPORT_VALUE,
+            format!("cannot export {name}: the format does not allow such a name"),
+        )
+        .hint("leave a common beginning out with --prefix TEXT, or use --format json"),
+        _ => Message::new(kinds::EXPORT_VALUE, format!("cannot export {name}: the value is not text"))
+            .hint("use --format files"),
+    };
+    message.hint("nothing was written")
+}
+
+fn export_name(name: &str, problem: &ExportNameProblem) -> Message {
+    let reason = match problem {
+        ExportNameProblem::Outside => "the name leads outside the folder, or is no path".to_owned(),
+        ExportNameProblem::Clash(other) => {
+            format!("it would be the same file or folder as {}", quoted(other))
+        }
+    };
+    Message::new(kinds::EXPORT_NAME, format!("cannot export {} as a file: {reason}", quoted(name)))
+        .hint("nothing was written; use --format json, or export a part with a pattern")
+}
+
+fn recipient(text: &str, error: RecipientError) -> Message {
+    // Not repeated: it is a secret key, or one with a typing error.
+    if error == RecipientError::SecretKey || text.to_ascii_uppercase().contains("SECRET") {
+        return Message::new(
+            kinds::BAD_RECIPIENT,
+            "refusing a secret key on the command line: it can be seen by other programs",
+        )
+        .hint("give the recipient, which begins with age1; and make a new key: this one was seen");
+    }
+    Message::new(kinds::BAD_RECIPIENT, format!("cannot use recipient {}: {error}", quoted(&shortened(text))))
+}
+
+fn editor(error: &EditorError) -> Message {
+    match error {
+        EditorError::None => {
+            Message::new(kinds::EDITOR, "cannot open an editor: neither VISUAL nor EDITOR is set")
+        }
+        EditorError::NotStarted(error) => caused(kinds::EDITOR, "cannot start the editor", error),
+        EditorError::Failed => Message::new(kinds::EDITOR, "the editor failed").hint("nothing was changed"),
+    }
+}
+
+/// Why a text is no name.
+fn name_reason(error: NameError) -> &'static str {
+    match error {
+        NameError::Empty => "it is empty",
+        NameError::TooLong => "it is too long (entries 1,024 bytes, fields and attributes 128)",
+        NameError::Nul => "it has a NUL character",
+        _ => "it is not allowed",
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+/// "cannot …: reason of the system".
+pub(super) fn caused(kind: &'static super::Kind, what: &str, error: &io::Error) -> Message {
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound => "it does not exist".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        io::ErrorKind::StorageFull => "no space left".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        // The system's words, without the number.
+        _ => {
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            let mut characters = text.chars();
+            characters
+                .next()
+                .map(|first| first.to_lowercase().chain(characters).collect())
+                .unwrap_or_default()
+        }
+    };
+    Message::new(kind, format!("{what}: {reason}")).cause(error)
+}
+
+/// A name as it can be pasted into a shell.
+pub(super) fn word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,".contains(&byte);
+    if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", crate::escape::escaped(text).replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn said(failure: &Failure) -> (String, String, u8) {
+        let message = message(failure);
+        (message.text, message.kind.id.to_owned(), message.kind.exit.number())
+    }
+
+    #[test]
+    fn a_secret_on_the_command_line_is_refused_in_the_agreed_words() {
+        let message = message(&Failure::SecretInArgv { name: "aws/key".to_owned() });
+        assert_eq!(
+            message.text,
+            "refusing a secret on the command line: it would be visible to other programs and kept in the shell history"
+        );
+        assert_eq!(
+            message.hints,
+            ["type it at the prompt, or pipe it: printf %s \"$value\" | vault set aws/key"]
+        );
+        assert_eq!((message.kind.id, message.kind.exit.number()), ("secret-in-argv", 2));
+    }
+
+    #[test]
+    fn paths_and_names_cannot_drive_the_terminal() {
+        let path = PathBuf::from("a\x1b[2J\u{202e}");
+        let error = CodecError { line: Some(3), name: Some("n\nm".to_owned()), problem: Problem::Null };
+        let (text, ..) = said(&Failure::Import { path, error });
+        assert_eq!(
+            text,
+            "cannot import \"n\\u{a}m\" in line 3 of \"a\\u{1b}[2J\\u{202e}\": null is not a secret"
+        );
+        let message = message(&Failure::SecretInArgv { name: "a'; rm\x1b".to_owned() });
+        assert!(message.hints[0].ends_with("vault set 'a'\\''; rm\\u{1b}'"), "{}", message.hints[0]);
+    }
+
+    #[test]
+    fn system_errors_are_words_and_not_numbers() {
+        let failure = Failure::Input(InputError::Unreadable(
+            Place::File("/x".into()),
+            io::Error::from_raw_os_error(rustix::io::Errno::LOOP.raw_os_error()),
+        ));
+        let (text, id, exit) = said(&failure);
+        assert!(text.starts_with("cannot read \"/x\": t") && !text.contains("os error"), "{text}");
+        assert_eq!((id.as_str(), exit), ("input-unreadable", 1));
+    }
+
+    #[test]
+    fn without_a_terminal_the_exit_code_says_locked() {
+        let failure = Failure::Prompt { error: PromptError::NoTerminal, asking: "the secret" };
+        assert_eq!(said(&failure).2, 4);
+    }
+}

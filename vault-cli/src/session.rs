@@ -1,0 +1,181 @@
+//! An unlocked vault, as commands see it. They know this trait alone, not where the keys are.
+
+mod local;
+mod unlock;
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use vault_core::error::{EditError, VerifyError};
+use vault_core::format::entry::{EntryName, Meta};
+use vault_core::format::front::Pages;
+use vault_core::format::lines::FormatError;
+use vault_core::format::slot::Label;
+use vault_core::keys::age::IdentityFileError;
+use vault_core::keys::machine::MachineKeyError;
+use vault_core::secret::Secret;
+use vault_core::store::{ReplaceError, StoreError};
+use vault_core::vault::edit::{NewValue, Outcome, Update};
+use vault_core::vault::{Counts, UnlockFailure, Value};
+
+pub(crate) use local::{Local, attachment, open_locked};
+pub(crate) use unlock::{credentials, new_passphrase, policy};
+
+use crate::input::Place;
+
+/// An unlocked vault: in this process.
+pub(crate) trait Session {
+    /// All metadata, sorted by name.
+    fn list(&mut self) -> Result<Vec<Meta>, SessionError>;
+
+    /// An entry's metadata.
+    fn meta(&mut self, name: &EntryName) -> Result<Option<Meta>, SessionError>;
+
+    /// A field's value.
+    fn value(&mut self, name: &EntryName, field: &str) -> Result<Option<Value>, SessionError>;
+
+    /// Entries with all their values, sorted by name.
+    fn entries(&mut self, wanted: &(dyn Fn(&Meta) -> bool + Sync)) -> Result<Vec<Opened>, SessionError>;
+
+    /// Makes a value too large for memory ready to be stored.
+    fn attach(&mut self, value: &mut dyn Read, limit: u64) -> Result<NewValue, SessionError>;
+
+    /// Applies changes to what is stored now, all or none, and saves once. `progress` is told how many are applied.
+    fn commit(
+        &mut self,
+        changes: Vec<Change>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Committed, SessionError>;
+
+    /// Starts the log anew.
+    fn compact(&mut self, pages: Option<Pages>) -> Result<Committed, SessionError>;
+
+    /// Verifies everything. `progress` is told how many pages are done, from several threads.
+    fn check(&mut self, progress: &(dyn Fn(u16) + Sync)) -> Result<Counts, SessionError>;
+
+    /// What there is to say about the session itself.
+    fn facts(&self) -> Facts;
+}
+
+/// An entry with its values.
+pub(crate) struct Opened {
+    pub(crate) meta: Meta,
+    pub(crate) values: Vec<(String, Value)>,
+}
+
+/// A change to be made.
+pub(crate) enum Change {
+    /// Some of an entry.
+    Set {
+        /// The entry; it is made if there is none.
+        name: EntryName,
+        /// What is to be different.
+        update: Update,
+        /// What has to be so when it is made.
+        expect: Expect,
+    },
+    /// An entry goes.
+    Remove(EntryName),
+    /// An entry gets another name.
+    Rename {
+        /// The old one.
+        from: EntryName,
+        /// The new one.
+        to: EntryName,
+    },
+    /// An entry is there twice.
+    Copy {
+        /// The entry.
+        from: EntryName,
+        /// The copy.
+        to: EntryName,
+    },
+}
+
+/// What has to be so, under the lock, for a change to be made.
+pub(crate) enum Expect {
+    /// Nothing.
+    Anything,
+    /// The entry is there.
+    Entry,
+    /// The entry or this field of it is not there.
+    NoField(String),
+    /// This field still has this value.
+    Value(String, Secret),
+}
+
+/// A save that was made.
+pub(crate) struct Committed {
+    /// What became of each entry that was set, in order.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// The vault's generation now.
+    pub(crate) generation: u64,
+}
+
+/// What there is to say about an unlocked vault.
+pub(crate) struct Facts {
+    /// How deep the log is.
+    pub(crate) generation: u64,
+    /// Seals in the log.
+    pub(crate) seals: usize,
+    /// How many rotations there have been.
+    pub(crate) epoch: u64,
+    /// The label of the slot that was opened.
+    pub(crate) slot: Option<String>,
+    /// The options or variables that named what it was opened with.
+    pub(crate) sources: Vec<&'static str>,
+}
+
+/// Why a vault cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub(crate) enum SessionError {
+    /// The file cannot be read or locked.
+    Store(PathBuf, StoreError),
+    /// The file is not as a vault should be.
+    Format(PathBuf, FormatError),
+    /// The file is not a real state of the vault.
+    Verify(PathBuf, VerifyError),
+    /// No slot was opened.
+    Unlock {
+        /// The vault.
+        path: PathBuf,
+        /// Why.
+        reason: UnlockFailure,
+        /// The slots' labels.
+        labels: Vec<String>,
+    },
+    /// There is nothing to unlock with, and nobody to ask.
+    Locked {
+        /// The vault.
+        path: PathBuf,
+        /// Whether it has a slot for a passphrase at all.
+        passphrase: bool,
+    },
+    /// What was given as identities is none.
+    Identities(Place, IdentityFileError),
+    /// What was given as a machine key is none.
+    MachineKey(Place, MachineKeyError),
+    /// No slot can have this label.
+    Label(String),
+    /// The vault was rotated or replaced between reading and saving.
+    Replaced(PathBuf),
+    /// A field has another value than when it was read.
+    ChangedMeanwhile(EntryName),
+    /// A field is there, and was to be new.
+    FieldExists(EntryName, String),
+    /// The change cannot be made.
+    Edit(PathBuf, EditError),
+    /// The change cannot be saved.
+    Save(PathBuf, ReplaceError),
+    /// A value has more bytes than allowed.
+    ValueTooLarge(u64),
+}
+
+/// The label that `--slot` names.
+///
+/// # Errors
+/// [`SessionError::Label`].
+pub(crate) fn label(text: &str) -> Result<Label, SessionError> {
+    Label::parse(text).map_err(|_| SessionError::Label(text.to_owned()))
+}

@@ -1,0 +1,304 @@
+//! The vault in this process.
+
+use std::io::{BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use vault_core::crypto::random::SystemRandom;
+use vault_core::error::{EditError, VerifyError};
+use vault_core::format::entry::{EntryName, Meta};
+use vault_core::format::front::Pages;
+use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
+use vault_core::store::{self, Lock};
+use vault_core::vault::blob::{BlobError, BlobWriter};
+use vault_core::vault::edit::{Edit, NewValue, Outcome, Saved, Update};
+use vault_core::vault::{Counts, LockedVault, UnlockFailure, UnlockedVault, Value};
+
+use super::{Change, Committed, Expect, Facts, Opened, Session, SessionError};
+
+/// Reads a vault as far as that goes without a key.
+///
+/// # Errors
+/// [`SessionError::Store`], [`SessionError::Format`].
+pub(crate) fn open_locked(path: &Path) -> Result<LockedVault, SessionError> {
+    let snapshot = store::read(path).map_err(|error| SessionError::Store(path.to_owned(), error))?;
+    LockedVault::open(Arc::new(snapshot)).map_err(|error| SessionError::Format(path.to_owned(), error))
+}
+
+/// A vault whose master key is in this process.
+pub(crate) struct Local {
+    path: PathBuf,
+    vault: UnlockedVault,
+    author: String,
+    now: u64,
+    sources: Vec<&'static str>,
+}
+
+impl Local {
+    /// Unlocks.
+    ///
+    /// # Errors
+    /// [`SessionError::Unlock`].
+    pub(crate) fn unlock(
+        path: &Path,
+        locked: LockedVault,
+        credentials: &[Credential],
+        policy: &UnlockPolicy,
+    ) -> Result<Self, SessionError> {
+        match locked.unlock(credentials, policy) {
+            Ok(vault) => Ok(Self::of(path, vault)),
+            Err(still) => {
+                let labels = still.vault.slots().iter().map(|slot| slot.label.as_str().to_owned()).collect();
+                Err(SessionError::Unlock { path: path.to_owned(), reason: still.reason, labels })
+            }
+        }
+    }
+
+    /// A session on a vault that is unlocked already.
+    pub(crate) fn of(path: &Path, vault: UnlockedVault) -> Self {
+        Self { path: path.to_owned(), vault, author: String::new(), now: 0, sources: Vec::new() }
+    }
+
+    /// Says who changes the vault, and when.
+    pub(crate) fn by(mut self, author: String, now: u64) -> Self {
+        (self.author, self.now) = (author, now);
+        self
+    }
+
+    /// Remembers what named that with which it was unlocked.
+    pub(crate) fn with_sources(mut self, sources: Vec<&'static str>) -> Self {
+        self.sources = sources;
+        self
+    }
+
+    /// The text with `changes` applied to `vault`.
+    ///
+    /// # Errors
+    /// As [`Session::commit`], but for saving.
+    pub(crate) fn apply(
+        &self,
+        vault: &UnlockedVault,
+        changes: Vec<Change>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<(Saved, Vec<Outcome>), SessionError> {
+        let mut edit = vault.edit(self.now).map_err(|error| self.cannot(error))?;
+        let mut outcomes = Vec::with_capacity(changes.len());
+        for (done, change) in changes.into_iter().enumerate() {
+            outcomes.extend(self.apply_one(vault, &mut edit, change)?);
+            progress(done + 1);
+        }
+        let saved = edit.finish(&self.author, None, &mut SystemRandom).map_err(|error| self.cannot(error))?;
+        Ok((saved, outcomes))
+    }
+
+    fn apply_one(
+        &self,
+        vault: &UnlockedVault,
+        edit: &mut Edit<'_>,
+        change: Change,
+    ) -> Result<Option<Outcome>, SessionError> {
+        let random = &mut SystemRandom;
+        match change {
+            Change::Set { name, update, expect } => {
+                self.check(vault, edit, &name, &expect)?;
+                return edit.set(&name, update, random).map(Some).map_err(|error| self.cannot(error));
+            }
+            Change::Remove(name) => edit.remove(&name),
+            Change::Rename { from, to } => edit.rename(&from, &to, random),
+            Change::Copy { from, to } => {
+                if edit.meta(&to).map_err(|error| self.cannot(error))?.is_some() {
+                    return Err(self.cannot(EditError::Exists(to)));
+                }
+                let update = self.copied(vault, &from)?;
+                edit.set(&to, update, random).map(drop)
+            }
+        }
+        .map_err(|error| self.cannot(error))?;
+        Ok(None)
+    }
+
+    /// Fails unless what is expected is so in what is stored now.
+    fn check(
+        &self,
+        vault: &UnlockedVault,
+        edit: &mut Edit<'_>,
+        name: &EntryName,
+        expect: &Expect,
+    ) -> Result<(), SessionError> {
+        if let Expect::Anything = expect {
+            return Ok(());
+        }
+        let meta = edit.meta(name).map_err(|error| self.cannot(error))?;
+        match (expect, meta) {
+            (Expect::Entry | Expect::Value(..), None) => Err(self.cannot(EditError::NoEntry(name.clone()))),
+            (Expect::NoField(field), Some(meta)) if meta.fields.contains_key(field) => {
+                Err(SessionError::FieldExists(name.clone(), field.clone()))
+            }
+            (Expect::Value(field, was), Some(_)) => {
+                match vault.value(name, field).map_err(|e| self.broken(e))? {
+                    Some(Value::Inline(now)) if now.expose() == was.expose() => Ok(()),
+                    _ => Err(SessionError::ChangedMeanwhile(name.clone())),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// All of an entry, to be set elsewhere.
+    fn copied(&self, vault: &UnlockedVault, from: &EntryName) -> Result<Update, SessionError> {
+        let entry = vault.entry(from).map_err(|error| self.broken(error))?;
+        let entry = entry.ok_or_else(|| self.cannot(EditError::NoEntry(from.clone())))?;
+        if entry.meta().in_conflict() {
+            return Err(self.cannot(EditError::InConflict(from.clone())));
+        }
+        let mut update = Update {
+            attributes: entry
+                .meta()
+                .attributes
+                .iter()
+                .map(|(name, value)| (name.clone(), Some(value.clone())))
+                .collect(),
+            expires: entry.meta().expires.map(Some),
+            ..Update::default()
+        };
+        for field in entry.meta().fields.keys() {
+            let value = match entry.value(field) {
+                Some(Value::Inline(secret)) => NewValue::Inline(secret),
+                Some(Value::Attachment(mut reader)) => attachment(&self.path, &mut reader, u64::MAX)?,
+                None => continue,
+            };
+            update.fields.insert(field.clone(), Some(value));
+        }
+        Ok(update)
+    }
+
+    /// Locks, and reads what is stored now.
+    fn lock(&self) -> Result<(Lock, UnlockedVault), SessionError> {
+        let store = |error| SessionError::Store(self.path.clone(), error);
+        let lock = store::lock_within(&self.path, PATIENCE).map_err(store)?;
+        let snapshot = lock.snapshot().map_err(store)?;
+        let locked = LockedVault::open(Arc::new(snapshot))
+            .map_err(|error| SessionError::Format(self.path.clone(), error))?;
+        match locked.unlock_as(&self.vault) {
+            Ok(vault) => Ok((lock, vault)),
+            Err(still) => Err(match still.reason {
+                UnlockFailure::Denied(UnlockError::NoSlotMatches { .. }) => {
+                    SessionError::Replaced(self.path.clone())
+                }
+                UnlockFailure::Verify(error) => self.broken(error),
+                reason => SessionError::Unlock { path: self.path.clone(), reason, labels: Vec::new() },
+            }),
+        }
+    }
+
+    fn save(&self, lock: Lock, saved: &Saved) -> Result<(), SessionError> {
+        lock.replace(&saved.text).map(drop).map_err(|error| SessionError::Save(self.path.clone(), error))
+    }
+
+    fn broken(&self, error: VerifyError) -> SessionError {
+        SessionError::Verify(self.path.clone(), error)
+    }
+
+    fn cannot(&self, error: EditError) -> SessionError {
+        match error {
+            EditError::Verify(error) => self.broken(error),
+            error => SessionError::Edit(self.path.clone(), error),
+        }
+    }
+}
+
+impl Session for Local {
+    fn list(&mut self) -> Result<Vec<Meta>, SessionError> {
+        self.vault.list().map_err(|error| self.broken(error))
+    }
+
+    fn meta(&mut self, name: &EntryName) -> Result<Option<Meta>, SessionError> {
+        self.vault.meta(name).map_err(|error| self.broken(error))
+    }
+
+    fn value(&mut self, name: &EntryName, field: &str) -> Result<Option<Value>, SessionError> {
+        self.vault.value(name, field).map_err(|error| self.broken(error))
+    }
+
+    fn entries(&mut self, wanted: &(dyn Fn(&Meta) -> bool + Sync)) -> Result<Vec<Opened>, SessionError> {
+        let all = Mutex::new(Vec::new());
+        self.vault
+            .each_entry(&|entry| {
+                if wanted(entry.meta()) {
+                    let fields = entry.meta().fields.keys();
+                    let values =
+                        fields.filter_map(|field| Some((field.clone(), entry.value(field)?))).collect();
+                    let opened = Opened { meta: entry.meta().clone(), values };
+                    all.lock().unwrap_or_else(PoisonError::into_inner).push(opened);
+                }
+            })
+            .map_err(|error| self.broken(error))?;
+        let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+        all.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
+        Ok(all)
+    }
+
+    fn attach(&mut self, value: &mut dyn Read, limit: u64) -> Result<NewValue, SessionError> {
+        attachment(&self.path, value, limit)
+    }
+
+    fn commit(
+        &mut self,
+        changes: Vec<Change>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Committed, SessionError> {
+        let (lock, vault) = self.lock()?;
+        let (saved, outcomes) = self.apply(&vault, changes, progress)?;
+        self.save(lock, &saved)?;
+        Ok(Committed { outcomes, generation: saved.generation })
+    }
+
+    fn compact(&mut self, pages: Option<Pages>) -> Result<Committed, SessionError> {
+        let (lock, vault) = self.lock()?;
+        let pages = pages.unwrap_or(vault.header().pages);
+        let saved = vault
+            .compact(pages, &self.author, None, self.now, &mut SystemRandom)
+            .map_err(|error| self.cannot(error))?;
+        self.save(lock, &saved)?;
+        Ok(Committed { outcomes: Vec::new(), generation: saved.generation })
+    }
+
+    fn check(&mut self, progress: &(dyn Fn(u16) + Sync)) -> Result<Counts, SessionError> {
+        self.vault.verify(progress).map_err(|error| self.broken(error))
+    }
+
+    fn facts(&self) -> Facts {
+        let opened_by = self.vault.opened_by();
+        let slot = self.vault.slots().iter().find(|slot| Some(slot.id) == opened_by);
+        Facts {
+            generation: self.vault.generation(),
+            seals: self.vault.seals(),
+            epoch: self.vault.roster().epoch,
+            slot: slot.map(|slot| slot.label.as_str().to_owned()),
+            sources: self.sources.clone(),
+        }
+    }
+}
+
+/// Seals a value into a nameless file beside the vault. Only ciphertext is written.
+///
+/// # Errors
+/// [`SessionError::ValueTooLarge`], [`SessionError::Save`], and [`SessionError::Edit`] if the value cannot be read.
+pub(crate) fn attachment(vault: &Path, value: &mut dyn Read, limit: u64) -> Result<NewValue, SessionError> {
+    let save = |error| SessionError::Save(vault.to_owned(), error);
+    let read = |error| SessionError::Edit(vault.to_owned(), EditError::Io(error));
+    let mut out = BufWriter::with_capacity(SPOOL_BUFFER, store::spool(vault).map_err(save)?);
+    let blob = BlobWriter::write(value, limit, &mut out, &mut SystemRandom).map_err(|error| match error {
+        BlobError::TooLarge { limit } => SessionError::ValueTooLarge(limit),
+        BlobError::Io(error) => read(error),
+        _ => read(std::io::Error::other("the value cannot be sealed")),
+    })?;
+    out.flush().map_err(read)?;
+    let spool = out.into_inner().map_err(|error| read(error.into_error()))?;
+    Ok(NewValue::Attachment(blob.finish(Arc::new(spool), 0)))
+}
+
+/// How long another process may take to save before this one gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+const SPOOL_BUFFER: usize = 256 * 1024;

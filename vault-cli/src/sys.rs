@@ -1,0 +1,5 @@
+//! System calls that shape the process itself.
+
+pub(crate) mod editor;
+pub(crate) mod harden;
+pub(crate) mod host;

@@ -1,0 +1,39 @@
+//! What the process gives up before it holds a secret, and how it ends by a signal.
+
+use std::process::ExitCode;
+
+/// No core file, and no other process of the same user may read this one's memory or its `/proc` files.
+///
+/// # Errors
+/// What the kernel refused. Lowering a limit of one's own is never refused by a kernel without a security module.
+pub(crate) fn process() -> std::io::Result<()> {
+    rustix::process::setrlimit(
+        rustix::process::Resource::Core,
+        rustix::process::Rlimit { current: Some(0), maximum: Some(0) },
+    )?;
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+/// Dies by SIGINT, so that a calling script sees an interrupted program and stops too.
+pub(crate) fn die_interrupted() -> ExitCode {
+    // A refusal would leave the exit code that a shell shows for the same death.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT);
+    ExitCode::from(130)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn afterwards_there_is_no_core_and_no_dump() {
+        super::process().unwrap();
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Core);
+        assert_eq!((limit.current, limit.maximum), (Some(0), Some(0)));
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            rustix::process::dumpable_behavior().unwrap(),
+            rustix::process::DumpableBehavior::NotDumpable
+        );
+    }
+}
