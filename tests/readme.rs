@@ -16,7 +16,6 @@ struct Step {
 }
 
 #[test]
-#[ignore = "waits for the commands"]
 fn the_sessions_of_the_readme_run_as_shown() {
     let Some(programs) = vault_folder() else {
         // The README's test command builds the program first, and so does the CI.
