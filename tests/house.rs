@@ -102,6 +102,10 @@ fn a_forbidden_use_is_seen() {
         assert_eq!(see("vault/log.rs", code), [""; 0], "{code}");
     }
     assert!(see("keys/age.rs", "use age::x25519;").is_empty());
+    let program =
+        |file: &str, code: &str| wrong_uses(&only_here, "vault-cli", Path::new(file), &cleaned(code));
+    assert!(program("sys/editor.rs", "Command::new(editor);").is_empty(), "a module of a room");
+    assert_eq!(program("sys/host.rs", "Command::new(editor);").len(), 1);
 }
 
 fn rooms() -> Rooms {
@@ -239,8 +243,11 @@ fn tree(text: &str) -> (Vec<String>, usize) {
 
 fn wrong_uses(only_here: &OnlyHere, name: &str, file: &Path, code: &str) -> Vec<String> {
     let room = room_of(file);
+    let module = module(file).join("/");
     let mut wrong = Vec::new();
-    for (_, what, _) in only_here.iter().filter(|(of, _, here)| of == name && !here.contains(&room)) {
+    // A whole room is named, or one module of it.
+    let owns = |here: &BTreeSet<String>| here.contains(&room) || here.contains(&module);
+    for (_, what, _) in only_here.iter().filter(|(of, _, here)| of == name && !owns(here)) {
         // A longer path that is listed by itself is judged by itself.
         let longer: Vec<&String> = only_here
             .iter()
