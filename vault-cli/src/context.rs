@@ -1,5 +1,7 @@
 //! What was typed means here: which vault, which way to unlock it, who is at work. The environment is read once, here.
 
+#![expect(clippy::disallowed_methods, reason = "the environment is read here, once")]
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

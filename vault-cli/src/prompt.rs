@@ -3,6 +3,8 @@
 //! What is typed goes straight into wiping memory, in a mode in which the terminal echoes nothing and does not act on
 //! Ctrl-C itself. So the terminal is always restored, and the question erased, before the process ends.
 
+#![expect(clippy::disallowed_methods, reason = "the terminal is opened for writing")]
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 

@@ -1,5 +1,7 @@
 //! `vault man FOLDER`.
 
+#![expect(clippy::disallowed_methods, reason = "man pages are no secrets")]
+
 use std::fs;
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! The user's editor on a secret: in a private folder in memory, which is wiped and removed afterwards.
 
+#![expect(clippy::disallowed_methods, reason = "a private folder in memory is made, filled and removed")]
+
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
