@@ -216,7 +216,7 @@ def open_entry(keys, entry_id, line):
         shown = fields(info.get(4, {}), values)
         return {**found, **({"fields": shown} if shown else {})}
 
-    entry = dict(id=entry_id.hex(), attributes=meta.get(2, {}), created=meta[4], modified=meta[5])
+    entry = dict(attributes=meta.get(2, {}), created=meta[4], modified=meta[5])
     entry.update({"expires": meta[6]} if 6 in meta else {})
     entry["fields"] = fields(meta.get(3, {}), secrets.get(1, {}))
     entry["alternatives"] = [alternative(*pair) for pair in zip(meta.get(7, []), secrets.get(2, []))]

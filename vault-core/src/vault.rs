@@ -271,6 +271,8 @@ pub struct LogRecord {
     pub seal: SealId,
     /// Its generation.
     pub generation: u64,
+    /// The seals that it follows; not known of a carried one.
+    pub parents: Vec<SealId>,
     /// It is a restart.
     pub restart: bool,
     /// It is no longer in the log itself: a restart carries it.
@@ -444,6 +446,7 @@ impl UnlockedVault {
             all.extend(changes.records.iter().map(|record| LogRecord {
                 seal: record.seal,
                 generation: record.generation,
+                parents: Vec::new(),
                 restart: false,
                 carried: true,
                 changes: record.changes.clone(),
@@ -451,6 +454,7 @@ impl UnlockedVault {
             all.push(LogRecord {
                 seal,
                 generation: links.generation,
+                parents: links.parents.clone(),
                 restart: links.restart,
                 carried: false,
                 changes: Changes { records: Vec::new(), ..changes },
