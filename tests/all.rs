@@ -1,1 +1,4 @@
 //! One test binary; one module per concern.
+
+mod reference;
+mod vectors;

@@ -196,7 +196,7 @@ def open_entry(keys, entry_id, line):
     secrets = keys.open(where, "secret", entry_id, line["secrets"], SECRETS)
     need(hmac256(keys.of["name"], meta[1].encode())[:16] == entry_id, where, "name does not give the entry's id")
     need((7 in meta) == (2 in secrets) and len(meta.get(7, [])) == len(secrets.get(2, [])), where, "not one map of values per alternative")
-    used = set()
+    used = {}
 
     def fields(infos, values):
         need({name for name, info in infos.items() if info} == set(values), where, "the two parts name different fields")
@@ -205,7 +205,7 @@ def open_entry(keys, entry_id, line):
     def describe(kind, epoch, value):
         need((kind == 1) == (type(value) is list), where, "the two parts give a field different kinds")
         if kind == 1:
-            used.add(value[0])
+            need(used.setdefault(value[0], value) == value, where, "two values name one attachment with different keys or lengths")
             value = attachment(line["files"], *value)
         return dict(kind=["inline", "attachment"][kind], epoch=epoch, sha256=hashlib.sha256(value).hexdigest(), length=len(value))
 
@@ -220,7 +220,7 @@ def open_entry(keys, entry_id, line):
     entry.update({"expires": meta[6]} if 6 in meta else {})
     entry["fields"] = fields(meta.get(3, {}), secrets.get(1, {}))
     entry["alternatives"] = [alternative(*pair) for pair in zip(meta.get(7, []), secrets.get(2, []))]
-    need(used == set(line["files"]), where, "attachments are not exactly the entry's file lines")
+    need(set(used) == set(line["files"]), where, "attachments are not exactly the entry's file lines")
     return meta[1], entry
 
 
