@@ -1,4 +1,6 @@
 //! One test binary; one module per concern.
 
+mod age_tool;
 mod reference;
+mod tamper;
 mod vectors;

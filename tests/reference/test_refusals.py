@@ -424,7 +424,7 @@ class Sealed(unittest.TestCase):
 
     def test_changes(self):
         changed = lambda *changes: member(4, list(changes))
-        self.with_seal("value is not one", None, changed({1: 4, 2: "n"}))
+        self.with_seal("value is not one", None, changed({1: 5, 2: "n"}))
         self.with_seal("array is too short", None, changed())
         self.with_seal("array is too short", None, changed({1: 0, 2: "n", 3: []}))
         self.with_seal("ascending and distinct", None, changed({1: 0, 2: "n", 4: ["b", "a"]}))

@@ -246,7 +246,7 @@ def describe_seal(seal, generation, changes, parents=(), restart=False, carried=
     """One save. `carried`: its seal is gone, and a restart remembers what it said."""
     def entry_change(change):
         named = {2: "name", 3: "attributes", 4: "fields", 5: "to", 6: "expires"}
-        return {"op": ["set", "remove", "rename", "resolve"][change[1]], **{named[key]: change[key] for key in change if key > 1}}
+        return {"op": ["set", "remove", "rename", "resolve", "create"][change[1]], **{named[key]: change[key] for key in change if key > 1}}
 
     line = dict(id=seal.hex(), generation=generation, parents=[one.hex() for one in parents], restart=restart, carried=carried)
     line.update(time=changes[1], author=changes[2], **({"reason": changes[3]} if 3 in changes else {}))

@@ -181,7 +181,7 @@ ROSTER = members(
 PLACE = struct(uint, IDS(0, PARENTS_MAX), HASH)
 LINKS = members({1: ID, 2: IDS(0, PARENTS_MAX), 3: GENERATION, 4: array(PLACE, 1, order=lambda place: place[0])}, {5: exactly(True)})
 TEXTS = array(TEXT, 1, order=str.encode)
-ENTRY_CHANGE = members({1: exactly(0, 1, 2, 3), 2: NAME}, {3: TEXTS, 4: TEXTS, 5: NAME, 6: exactly(True)})
+ENTRY_CHANGE = members({1: exactly(0, 1, 2, 3, 4), 2: NAME}, {3: TEXTS, 4: TEXTS, 5: NAME, 6: exactly(True)})
 CHANGED = {3: tstr(1, REASON_MAX), 4: array(ENTRY_CHANGE, 1), 5: array(struct(exactly(0, 1, 2, 3), ID), 1), 6: IDS(1, REPLACES_MAX)}
 RECORD = struct(ID, uint, members({1: uint, 2: AUTHOR}, CHANGED))
 CHANGES = members({1: uint, 2: AUTHOR}, {**CHANGED, 7: array(RECORD, 1, order=lambda record: (record[1], record[0]))})

@@ -126,6 +126,7 @@ fn describe_record(record: &LogRecord) -> Json {
                 EntryOp::Remove => "remove",
                 EntryOp::Rename => "rename",
                 EntryOp::Resolve => "resolve",
+                EntryOp::Create => "create",
             };
             let mut one = json!({ "op": op, "name": change.name.as_str() });
             if !change.attributes.is_empty() {

@@ -3,4 +3,5 @@
 pub mod canonical;
 pub mod fixture;
 pub mod oracle;
+pub mod probing;
 pub mod python;

@@ -271,7 +271,7 @@ def _():
     vault.commit([vault.set("a", {"secret": b"1"}), vault.set("gone", {"secret": b"2"})],
                  {4: [change(0, "a", fields=["secret"]), change(0, "gone", fields=["secret"])]})
     places = [vault.remove("gone"), vault.remove("a"), vault.set("b", {"secret": b"1"})]
-    vault.commit(places, {4: [change(1, "gone"), change(2, "a", to="b"), change(3, "b", fields=["secret"], attributes=["x"], expiry=True)]},
+    vault.commit(places, {4: [change(1, "gone"), change(4, "gone", fields=["secret"]), change(1, "gone"), change(2, "a", to="b"), change(3, "b", fields=["secret"], attributes=["x"], expiry=True)]},
                  reason="r" * 1024)
     return by_identity(vault)
 
@@ -827,7 +827,7 @@ def record(generation, one, **more):
 
 seal("unknown-changes-member", CHANGES, None, member(8, 0))
 seal("changes-empty-list", CHANGES, None, changed())
-seal("change-op-4", CHANGES, None, changed({1: 4, 2: "n"}))
+seal("change-op-5", CHANGES, None, changed({1: 5, 2: "n"}))
 seal("change-fields-empty", CHANGES, None, changed({1: 0, 2: "n", 4: []}))
 seal("change-fields-descending", CHANGES, None, changed({1: 0, 2: "n", 4: ["b", "a"]}))
 seal("change-fields-by-length", CHANGES, None, changed({1: 0, 2: "n", 4: ["b", "aa"]}))
