@@ -1,5 +1,9 @@
 //! One test binary; one module per concern.
 
+mod age_tool;
 mod documents;
 mod house;
 mod readme;
+mod reference;
+mod tamper;
+mod vectors;

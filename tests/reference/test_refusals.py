@@ -139,7 +139,7 @@ class Text(unittest.TestCase):
 
     def test_counts(self):
         for name, limit, reason in (("SEALS_MAX", 2, "too many seals"), ("ENTRIES_MAX", 1, "too many entries"),
-                                    ("LINKS_MAX", 200, "links are too long"), ("ALL_LINKS_MAX", 600, "links are too long"),
+                                    ("LINKS_MAX", 150, "links are too long"), ("ALL_LINKS_MAX", 450, "links are too long"),
                                     ("FILE_MAX", 1000, "file is too long")):
             with self.subTest(name), mock.patch.object(vault_text, name, limit):
                 self.refuses(self.data, reason)
@@ -343,6 +343,8 @@ class Sealed(unittest.TestCase):
         self.with_seal("exactly one seal without parents", member(2, []))
         self.with_seal("generation is not 1", member(3, 3))
         self.with_seal("generation is not 1", member(3, 5))
+        self.with_seal("generation out of range", member(3, 0))
+        self.with_seal("generation out of range", member(3, 1 << 53))
         self.with_seal("a restart has parents", member(5, True))
         self.with_seal("value is not one", member(5, False))
         self.with_seal("array is too short", member(4, []))
@@ -422,9 +424,12 @@ class Sealed(unittest.TestCase):
 
     def test_changes(self):
         changed = lambda *changes: member(4, list(changes))
-        self.with_seal("value is not one", None, changed({1: 4, 2: "n"}))
+        self.with_seal("value is not one", None, changed({1: 5, 2: "n"}))
         self.with_seal("array is too short", None, changed())
         self.with_seal("array is too short", None, changed({1: 0, 2: "n", 3: []}))
+        self.with_seal("ascending and distinct", None, changed({1: 0, 2: "n", 4: ["b", "a"]}))
+        self.with_seal("ascending and distinct", None, changed({1: 0, 2: "n", 3: ["a", "a"]}))
+        self.with_seal("text is too short", None, changed({1: 0, 2: "n", 3: [""]}))
         self.with_seal("unknown map member", None, changed({1: 0, 2: "n", 7: 0}))
         self.with_seal("do not come together", None, changed({1: 2, 2: "n"}))
         self.with_seal("do not come together", None, changed({1: 0, 2: "n", 5: "m"}))

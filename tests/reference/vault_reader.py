@@ -47,7 +47,8 @@ def unwrap(vault, identity):
     for slot_id, slot in vault.slots.items():
         if slot["kind"] not in KINDS or slot["recipient"] != str(identity.to_public()):
             continue
-        need(slot["key"].startswith(b"age-encryption.org/v1\n"), "Key slots", "key is not a binary age file")
+        if not slot["key"].startswith(b"age-encryption.org/v1\n"):
+            continue
         try:
             wrapped = pyrage.decrypt(slot["key"], [identity])
         except pyrage.DecryptError:
@@ -57,14 +58,21 @@ def unwrap(vault, identity):
     raise Denied("no slot opened")
 
 
+def affordable(slot):
+    m, t, p = slot["m"], slot["t"], slot["p"]
+    return 19_456 <= m <= 1_048_576 and 1 <= t <= 16 and 1 <= p <= 16 and m >= 8 * p and m * t <= 4_194_304
+
+
 def unwrap_passphrase(vault, passphrase):
+    if len(passphrase) > PASSPHRASE_MAX:
+        raise Denied("the passphrase is too long")
     try:
         passphrase = unicodedata.normalize("NFC", passphrase.decode("utf-8")).encode()
     except UnicodeDecodeError:
         pass
-    need(len(passphrase) <= PASSPHRASE_MAX, "Limits", "passphrase is too long")
-    slots = [(slot_id, slot) for slot_id, slot in vault.slots.items() if KINDS.get(slot["kind"])]
-    need(len(slots) <= TRIED_MAX and sum(slot["m"] for _, slot in slots) <= TRIED_KIB_MAX, "Limits", "too many passphrase slots to try")
+    slots = [(slot_id, slot) for slot_id, slot in vault.slots.items() if KINDS.get(slot["kind"]) and affordable(slot)]
+    if len(slots) > TRIED_MAX or sum(slot["m"] for _, slot in slots) > TRIED_KIB_MAX:
+        raise Denied("too many passphrase slots to try")
     for slot_id, slot in slots:
         key = argon2.low_level.hash_secret_raw(
             passphrase, slot["salt"], slot["t"], slot["m"], slot["p"], 32, argon2.low_level.Type.ID, version=0x13)
@@ -74,22 +82,29 @@ def unwrap_passphrase(vault, passphrase):
             text = aead(key, slot["identity"][:24], b"identity\0" + vault.uuid + place, slot["identity"][24:])
         except nacl.exceptions.CryptoError:
             continue
-        identity = identity_of(text.decode("ascii", "replace"))
-        need(str(identity.to_public()) == slot["recipient"], "Key slots", "identity is not that of the slot's recipient")
-        return unwrap(vault, identity)
+        try:
+            identity = identity_of(text.decode("ascii", "replace"))
+            if str(identity.to_public()) == slot["recipient"]:
+                return unwrap(vault, identity)
+        except Denied:
+            continue
     raise Denied("no slot opened")
 
 
 def machine_key(vault, line):
     """The identity of a machine key, and the lowest generation it accepts."""
     prefix = "vault-machine-key-1:"
-    need(re.fullmatch(re.escape(prefix) + B64, line), "Key slots", "not a machine key")
-    data = unbase64(line[len(prefix) :], "Key slots")
-    checksum = hashlib.sha256(prefix.encode() + data[:-4]).digest()[:4]
-    need(len(data) > 60 and checksum == data[-4:], "Key slots", "machine key's checksum is wrong")
+    try:
+        need(re.fullmatch(re.escape(prefix) + B64, line), "Key slots", "not a machine key")
+        data = unbase64(line[len(prefix) :], "Key slots")
+        checksum = hashlib.sha256(prefix.encode() + data[:-4]).digest()[:4]
+        need(len(data) > 60 and checksum == data[-4:], "Key slots", "machine key's checksum is wrong")
+        identity = identity_of(data[56:-4].decode("ascii", "replace"))
+    except Refused as error:
+        raise Denied(str(error)) from None
     need(data[:16] == vault.uuid, "Key slots", "machine key is of another vault")
     need(data[16:48] == vault.commitment, "Key slots", "machine key is of another master key")
-    return identity_of(data[56:-4].decode("ascii", "replace")), int.from_bytes(data[48:56])
+    return identity, int.from_bytes(data[48:56])
 
 
 def aead(key, nonce, associated, sealed):
@@ -181,7 +196,7 @@ def open_entry(keys, entry_id, line):
     secrets = keys.open(where, "secret", entry_id, line["secrets"], SECRETS)
     need(hmac256(keys.of["name"], meta[1].encode())[:16] == entry_id, where, "name does not give the entry's id")
     need((7 in meta) == (2 in secrets) and len(meta.get(7, [])) == len(secrets.get(2, [])), where, "not one map of values per alternative")
-    used = set()
+    used = {}
 
     def fields(infos, values):
         need({name for name, info in infos.items() if info} == set(values), where, "the two parts name different fields")
@@ -190,7 +205,7 @@ def open_entry(keys, entry_id, line):
     def describe(kind, epoch, value):
         need((kind == 1) == (type(value) is list), where, "the two parts give a field different kinds")
         if kind == 1:
-            used.add(value[0])
+            need(used.setdefault(value[0], value) == value, where, "two values name one attachment with different keys or lengths")
             value = attachment(line["files"], *value)
         return dict(kind=["inline", "attachment"][kind], epoch=epoch, sha256=hashlib.sha256(value).hexdigest(), length=len(value))
 
@@ -201,11 +216,11 @@ def open_entry(keys, entry_id, line):
         shown = fields(info.get(4, {}), values)
         return {**found, **({"fields": shown} if shown else {})}
 
-    entry = dict(id=entry_id.hex(), attributes=meta.get(2, {}), created=meta[4], modified=meta[5])
+    entry = dict(attributes=meta.get(2, {}), created=meta[4], modified=meta[5])
     entry.update({"expires": meta[6]} if 6 in meta else {})
     entry["fields"] = fields(meta.get(3, {}), secrets.get(1, {}))
     entry["alternatives"] = [alternative(*pair) for pair in zip(meta.get(7, []), secrets.get(2, []))]
-    need(used == set(line["files"]), where, "attachments are not exactly the entry's file lines")
+    need(set(used) == set(line["files"]), where, "attachments are not exactly the entry's file lines")
     return meta[1], entry
 
 
@@ -227,16 +242,17 @@ def attachment(files, blob, key, length):
     return value[:length]
 
 
-def describe_seal(seal, link, changes):
+def describe_seal(seal, generation, changes, parents=(), restart=False, carried=False):
+    """One save. `carried`: its seal is gone, and a restart remembers what it said."""
     def entry_change(change):
         named = {2: "name", 3: "attributes", 4: "fields", 5: "to", 6: "expires"}
-        return {"op": ["set", "remove", "rename", "resolve"][change[1]], **{named[key]: change[key] for key in change if key > 1}}
+        return {"op": ["set", "remove", "rename", "resolve", "create"][change[1]], **{named[key]: change[key] for key in change if key > 1}}
 
-    line = dict(id=seal.hex(), generation=link[3], parents=[one.hex() for one in link[2]], restart=5 in link)
+    line = dict(id=seal.hex(), generation=generation, parents=[one.hex() for one in parents], restart=restart, carried=carried)
     line.update(time=changes[1], author=changes[2], **({"reason": changes[3]} if 3 in changes else {}))
     line["entries"] = [entry_change(change) for change in changes.get(4, [])]
     line["slots"] = [dict(op=["add", "remove", "rewrap", "relabel"][op], id=one.hex()) for op, one in changes.get(5, [])]
-    return {**line, "replaces": len(changes.get(6, [])), "records": len(changes.get(7, []))}
+    return {**line, "replaces": [one.hex() for one in changes.get(6, [])]}
 
 
 def read(data, passphrase=None, identity=None, machine=None):
@@ -254,14 +270,17 @@ def read(data, passphrase=None, identity=None, machine=None):
     roster = keys.open("Roster", "roster", b"", vault.roster, ROSTER)
     need(set(roster[2]) == set(vault.slots), "Roster", "its ids are not exactly those of the slots")
     changes = {seal: keys.open("Log", "seal", seal + b"\1", line["changes"], CHANGES) for seal, line in vault.seals.items()}
-    for change in (one for each in changes.values() for one in each.get(4, [])):
+    carried = [record[2] for each in changes.values() for record in each.get(7, [])]
+    for change in (one for each in [*changes.values(), *carried] for one in each.get(4, [])):
         need((change[1] == 2) == (5 in change), "Log", "a new name and its rename do not come together")
+    log = [describe_seal(seal, link[3], changes[seal], link[2], 5 in link) for seal, link in links.items()]
+    log += [describe_seal(*record, carried=True) for each in changes.values() for record in each.get(7, [])]
     slots = [dict(id=one.hex(), **{key: slot[key] for key in ("kind", "label", "recipient")}) for one, slot in vault.slots.items()]
     return dict(
         uuid=vault.uuid.hex(), pages=vault.pages, generation=generation, tips=sorted(tip.hex() for tip in tips),
         seals=len(links), epoch=roster[1], slots=slots,
         entries=dict(open_entry(keys, *entry) for entry in vault.entries.items()),
-        log=[describe_seal(seal, links[seal], changes[seal]) for seal in sorted(links, key=lambda one: (links[one][3], one))])
+        log=sorted(log, key=lambda line: (line["generation"], line["id"])))
 
 
 def main(arguments=None):

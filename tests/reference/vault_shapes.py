@@ -13,6 +13,7 @@ NAME_MAX, TEXT_MAX, ATTRIBUTE_MAX, AUTHOR_MAX, REASON_MAX = 1_024, 128, 8_192, 2
 ATTRIBUTES_MAX, FIELDS_MAX, ALTERNATIVES_MAX, REMOVED_MAX = 256, 64, 64, 256
 INLINE_MAX, ATTACHMENT_MAX, CHUNK, CHUNKS_MAX, AGE_FILE_MAX = 16_384, GIB, 49_152, 21_846, 8_192
 PASSPHRASE_MAX, TRIED_MAX, TRIED_KIB_MAX = 4_096, 8, 6_291_456
+GENERATION_MAX = (1 << 53) - 1
 DEPTH_MAX = 16  # no structure of the format is deeper than nine
 
 
@@ -98,6 +99,11 @@ def uint(value):
     want(type(value) is int, "not an unsigned integer")
 
 
+def GENERATION(value):
+    uint(value)
+    want(1 <= value <= GENERATION_MAX, "generation out of range")
+
+
 def tstr(low, high, nul=True):
     def check(value):
         want(type(value) is str, "not a text string")
@@ -167,14 +173,15 @@ def or_null(shape):
 
 
 itself = lambda value: value
-ID, HASH, NAME, TEXT, AUTHOR = bstr(16, 16), bstr(32, 32), tstr(1, NAME_MAX, nul=False), tstr(1, TEXT_MAX), tstr(0, AUTHOR_MAX)
+ID, HASH, NAME, TEXT, AUTHOR = bstr(16, 16), bstr(32, 32), tstr(1, NAME_MAX, nul=False), tstr(1, TEXT_MAX, nul=False), tstr(0, AUTHOR_MAX)
 IDS = functools.partial(array, ID, order=itself)
 ROSTER = members(
     {1: uint, 2: table(ID, struct(uint, AUTHOR, uint))},
     {3: array(struct(ID, *[tstr(0, SHORT_LINE)] * 3, uint, AUTHOR, uint), 1, REMOVED_MAX)})
 PLACE = struct(uint, IDS(0, PARENTS_MAX), HASH)
-LINKS = members({1: ID, 2: IDS(0, PARENTS_MAX), 3: uint, 4: array(PLACE, 1, order=lambda place: place[0])}, {5: exactly(True)})
-ENTRY_CHANGE = members({1: exactly(0, 1, 2, 3), 2: NAME}, {3: array(TEXT, 1), 4: array(TEXT, 1), 5: NAME, 6: exactly(True)})
+LINKS = members({1: ID, 2: IDS(0, PARENTS_MAX), 3: GENERATION, 4: array(PLACE, 1, order=lambda place: place[0])}, {5: exactly(True)})
+TEXTS = array(TEXT, 1, order=str.encode)
+ENTRY_CHANGE = members({1: exactly(0, 1, 2, 3, 4), 2: NAME}, {3: TEXTS, 4: TEXTS, 5: NAME, 6: exactly(True)})
 CHANGED = {3: tstr(1, REASON_MAX), 4: array(ENTRY_CHANGE, 1), 5: array(struct(exactly(0, 1, 2, 3), ID), 1), 6: IDS(1, REPLACES_MAX)}
 RECORD = struct(ID, uint, members({1: uint, 2: AUTHOR}, CHANGED))
 CHANGES = members({1: uint, 2: AUTHOR}, {**CHANGED, 7: array(RECORD, 1, order=lambda record: (record[1], record[0]))})

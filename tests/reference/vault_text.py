@@ -117,8 +117,7 @@ class Vault:
         m, t, p = map(int, found.groups()[:3])
         salt, identity = (unbase64(one, "Key slots") for one in found.groups()[3:])
         need(len(salt) == 16, "Key slots", "salt is not 16 bytes")
-        need(19_456 <= m <= 1_048_576 and 1 <= t <= 16 and 1 <= p <= 16, "Limits", "Argon2id parameters out of range")
-        need(m >= 8 * p and m * t <= 4_194_304, "Limits", "Argon2id parameters out of range")
+        need(max(m, t, p) < 1 << 32, "Key slots", "a number of a passphrase slot is over 32 bits")
         return dict(m=m, t=t, p=p, salt=salt, identity=identity)
 
     def log(self):
@@ -128,13 +127,14 @@ class Vault:
             last = ""
             while found := self.find("seal"):
                 seal, links, changes = found
+                links, changes = unbase64(links, "Log"), unbase64(changes, "Log")
                 together += len(links)
                 need(seal > last, "The file", "seals are not ascending and distinct")
                 need(bytes.fromhex(seal) not in self.seals, "Log", "two seals have the same id")
                 need(len(links) <= LINKS_MAX and together <= ALL_LINKS_MAX, "Limits", "links are too long")
                 need(len(self.seals) < SEALS_MAX, "Limits", "too many seals")
                 number = 0 if section == "slots" else 1 + int(section, 16)
-                self.seals[bytes.fromhex(seal)] = dict(section=number, links=unbase64(links, "Log"), changes=unbase64(changes, "Log"))
+                self.seals[bytes.fromhex(seal)] = dict(section=number, links=links, changes=changes)
                 last = seal
 
     def page(self, page):

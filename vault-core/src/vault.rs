@@ -285,6 +285,8 @@ pub struct LogRecord {
     pub seal: SealId,
     /// Its generation.
     pub generation: u64,
+    /// The seals that it follows; not known of a carried one.
+    pub parents: Vec<SealId>,
     /// It is a restart.
     pub restart: bool,
     /// It is no longer in the log itself: a restart carries it.
@@ -458,6 +460,7 @@ impl UnlockedVault {
             all.extend(changes.records.iter().map(|record| LogRecord {
                 seal: record.seal,
                 generation: record.generation,
+                parents: Vec::new(),
                 restart: false,
                 carried: true,
                 changes: record.changes.clone(),
@@ -465,6 +468,7 @@ impl UnlockedVault {
             all.push(LogRecord {
                 seal,
                 generation: links.generation,
+                parents: links.parents.clone(),
                 restart: links.restart,
                 carried: false,
                 changes: Changes { records: Vec::new(), ..changes },

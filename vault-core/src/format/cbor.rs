@@ -138,6 +138,34 @@ impl<'b, C, T: Decode<'b, C>> Decode<'b, C> for OrNull<T> {
     }
 }
 
+/// A member of a map that may be absent, and whose value may be null: `Option` would take null for absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member<T>(pub(crate) Option<T>);
+
+impl<C, T: Encode<C>> Encode<C> for Member<T> {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        self.0.encode(e, ctx)
+    }
+
+    fn is_nil(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl<'b, C, T: Decode<'b, C>> Decode<'b, C> for Member<T> {
+    fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, decode::Error> {
+        T::decode(d, ctx).map(|value| Self(Some(value)))
+    }
+
+    fn nil() -> Option<Self> {
+        Some(Self(None))
+    }
+}
+
 /// `true`, for members that are absent otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct True;

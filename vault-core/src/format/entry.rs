@@ -7,7 +7,7 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use crate::crypto::aead::CHUNK;
 use crate::crypto::pad::pad;
-use crate::format::cbor::{self, NotDeterministic, OrNull, TextMap, True};
+use crate::format::cbor::{self, Member, NotDeterministic, OrNull, TextMap, True};
 use crate::format::id::{BlobId, SealId};
 use crate::format::limits;
 use crate::secret::{Blob, Key, Secret};
@@ -198,7 +198,7 @@ struct AlternativeCbor {
     #[n(4)]
     fields: Option<TextMap<OrNull<FieldInfo>>>,
     #[n(5)]
-    expires: Option<OrNull<u64>>,
+    expires: Member<OrNull<u64>>,
     #[n(6)]
     removed: Option<True>,
 }
@@ -218,7 +218,7 @@ impl From<Alternative> for AlternativeCbor {
             name: a.name,
             attributes: nullable(a.attributes),
             fields: nullable(a.fields),
-            expires: a.expires.map(OrNull::from),
+            expires: Member(a.expires.map(OrNull::from)),
             removed: a.removed.then_some(True),
         }
     }
@@ -231,7 +231,7 @@ impl From<AlternativeCbor> for Alternative {
             name: a.name,
             attributes: from_nullable(a.attributes),
             fields: from_nullable(a.fields),
-            expires: a.expires.map(Option::from),
+            expires: a.expires.0.map(Option::from),
             removed: a.removed.is_some(),
         }
     }
@@ -476,5 +476,34 @@ impl Secrets {
                     alternative.fields.iter().filter_map(|(name, info)| info.map(|info| (name, info)));
                 same(present.collect(), values)
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alternative_tells_no_expiry_from_an_absent_one() {
+        for expires in [None, Some(None), Some(Some(7))] {
+            let alternative = Alternative {
+                seal: SealId([1; 16]),
+                name: None,
+                attributes: BTreeMap::from([("url".to_owned(), None)]),
+                fields: BTreeMap::new(),
+                expires,
+                removed: false,
+            };
+            let meta = Meta {
+                name: EntryName::parse("a").unwrap(),
+                attributes: BTreeMap::new(),
+                fields: BTreeMap::new(),
+                created: 1,
+                modified: 2,
+                expires: None,
+                alternatives: vec![alternative],
+            };
+            assert_eq!(Meta::decode(&meta.encode()).unwrap(), meta);
+        }
     }
 }

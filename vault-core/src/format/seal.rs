@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 use crate::format::cbor::{self, NotDeterministic, True};
-use crate::format::entry::EntryName;
+use crate::format::entry::{EntryName, check_field_name};
 use crate::format::id::{SealId, SlotId};
 use crate::format::limits;
 
@@ -256,6 +256,10 @@ impl<C> Encode<C> for EntryChange {
 impl<'b, C> Decode<'b, C> for EntryChange {
     fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, decode::Error> {
         let raw = EntryChangeCbor::decode(d, ctx)?;
+        let named = raw.attributes.iter().chain(&raw.fields).flatten();
+        if named.into_iter().any(|name| check_field_name(name).is_err()) {
+            return Err(decode::Error::message("an attribute's or field's name has 1 to 128 bytes, no NUL"));
+        }
         if raw.new_name.is_some() != (raw.op == EntryOp::Rename) {
             return Err(decode::Error::message("a new name belongs to a rename"));
         }

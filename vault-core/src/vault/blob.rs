@@ -246,6 +246,12 @@ impl BlobReader {
         self.chunk.resize(size, 0);
         text::base64_into(encoded, &mut self.chunk).map_err(|_| wrong())?;
         self.cipher.open(ChunkPlace { index: self.index, last }, &mut self.chunk).map_err(|_| wrong())?;
+        // Every chunk but the last is full, and the last one ends where the padded value does.
+        let before = u64::from(self.index) * CHUNK as u64;
+        let padded = pad(self.length.max(1)).saturating_sub(before);
+        if self.chunk.len() as u64 != padded.min(CHUNK as u64) {
+            return Err(wrong());
+        }
         self.at += length;
         self.index += 1;
         Ok(())

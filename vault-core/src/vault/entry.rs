@@ -1,11 +1,12 @@
 //! One entry: found by its name, opened and sealed. docs/format.md, "Pages and entries".
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::crypto::aead::Sealer;
 use crate::crypto::derive::Keys;
-use crate::crypto::hash::Hasher;
+use crate::crypto::hash::{Hasher, equal};
 use crate::crypto::random::Random;
 use crate::error::VerifyError;
 use crate::format::entry::{Attachment, EntryName, Meta, Secrets, Stored};
@@ -112,19 +113,17 @@ impl SealedEntry {
             return Err(wrong());
         }
         // The attachments among the values are exactly the files, with the right number of chunks.
-        let mut attachments: Vec<_> = secrets
-            .all()
-            .filter_map(|(_, value)| match value {
-                Stored::Attachment(attachment) => {
-                    Some((attachment.id, Attachment::chunks(attachment.length)))
-                }
-                Stored::Inline(_) => None,
-            })
-            .collect();
-        attachments.sort_unstable();
-        attachments.dedup();
-        if !attachments.iter().copied().eq(self.files.iter().map(|file| (file.blob, u64::from(file.chunks))))
-        {
+        let mut attachments: BTreeMap<BlobId, &Attachment> = BTreeMap::new();
+        for (_, value) in secrets.all() {
+            let Stored::Attachment(attachment) = value else { continue };
+            let first = *attachments.entry(attachment.id).or_insert(attachment);
+            let same = equal(first.key.expose(), attachment.key.expose());
+            if !same || first.length != attachment.length {
+                return Err(wrong());
+            }
+        }
+        let wanted = attachments.values().map(|one| (one.id, Attachment::chunks(one.length)));
+        if !wanted.eq(self.files.iter().map(|file| (file.blob, u64::from(file.chunks)))) {
             return Err(wrong());
         }
         Ok(OpenEntry { meta, secrets, files: self.files.clone() })

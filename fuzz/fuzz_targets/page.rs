@@ -1,0 +1,20 @@
+//! Any lines in a page, behind a valid tag.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vault_fuzz::{Forge, Wanted};
+
+fuzz_target!(|data: &[u8]| {
+    // The tag covers all lines but those of chunks.
+    let mut covered = Vec::new();
+    for line in data.split_inclusive(|&byte| byte == b'\n') {
+        if !line.starts_with(b"blob ") {
+            covered.extend_from_slice(line);
+        }
+    }
+    let forge = Forge::get();
+    // The page of the seeds' first entry.
+    let number = u16::from(forge.entry_id("seed").0[0]);
+    let page = Some((number, covered, data.to_vec()));
+    forge.exercise(forge.text(&Wanted { page, ..Wanted::default() }));
+});

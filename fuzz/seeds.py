@@ -1,0 +1,104 @@
+"""Makes the seeds of every target, from the vectors and from the writer in Python. Run: python seeds.py, with
+../tests/reference/requirements.txt installed. They are kept in the repository: fuzzing needs no Python.
+"""
+
+import hashlib
+import pathlib
+import sys
+
+sys.dont_write_bytecode = True
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests" / "reference"))
+
+from vault_writer import Writer, cbor, hmac256  # noqa: E402
+
+LARGEST = 24_000
+
+
+def keep(target, data):
+    if len(data) <= LARGEST:
+        folder = HERE / "seeds" / target
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+
+
+def two(first, second):
+    return len(first).to_bytes(2) + first + second
+
+
+def writer():
+    """A vault with the keys of the harness, src/lib.rs."""
+    vault = Writer()
+    vault.uuid, vault.salt, vault.master_key = b"\1" * 16, b"\2" * 32, b"\t" * 32
+    vault.root = hmac256(vault.uuid + vault.salt, vault.master_key)
+    vault.commitment = vault.key("commitment")
+    state, slot = 7, []
+    for _ in range(16):
+        state = (state * 5 + 1) % 256
+        slot.append(state)
+    vault.ann = vault.add_slot("me", slot_id=bytes(slot))
+    vault.write_roster()
+    vault.commit([0], {5: [[0, vault.ann]]})
+    return vault
+
+
+def main():
+    id16 = b"\2" * 16
+    links = [
+        {1: id16, 2: [b"\1" * 16], 3: 2, 4: [[0, [b"\1" * 16], b"t" * 32]]},
+        {1: id16, 2: [b"\1" * 16], 3: 2, 4: [[7, [], b"t" * 32], [256, [b"\1" * 16, b"\3" * 16], b"t" * 32]]},
+        {1: id16, 2: [], 3: 9, 4: [[0, [], b"t" * 32]], 5: True},
+    ]
+    changes = [
+        {1: 1, 2: "ann"},
+        {1: 1, 2: "ann", 3: "why", 4: [{1: 0, 2: "n", 3: ["a", "b"], 4: ["secret"], 6: True}, {1: 2, 2: "n", 5: "m"}, {1: 3, 2: "m"}, {1: 1, 2: "m"}]},
+        {1: 1, 2: "ann", 5: [[0, id16], [3, id16]], 6: [b"\0" * 16, id16], 7: [[id16, 3, {1: 1, 2: "", 6: [id16]}]]},
+    ]
+    for link in links:
+        for change in changes:
+            keep("seal", two(cbor(link), cbor(change)))
+    attachment = [b"b" * 16, b"k" * 32, 70]
+    entries = [
+        ({1: "x", 4: 1, 5: 2}, {}),
+        ({1: "seed", 2: {"url": "u", "bb": ""}, 3: {"pin": [0, 1], "secret": [0, 0]}, 4: 1, 5: 2, 6: 3}, {1: {"pin": b"", "secret": b"s"}}),
+        ({1: "seed", 3: {"file": [1, 0]}, 4: 1, 5: 2}, {1: {"file": attachment}}),
+        ({1: "seed", 3: {"secret": [0, 0]}, 4: 1, 5: 2, 7: [{1: id16, 2: "y", 3: {"url": None, "w": "z"}, 4: {"pin": None, "secret": [0, 0]}, 5: None},
+                                                            {1: id16, 6: True}]}, {1: {"secret": b"s"}, 2: [{"secret": b"t"}, {}]}),
+    ]
+    for meta, secrets in entries:
+        keep("entry", two(cbor(meta), cbor(secrets)))
+    vault = writer()
+    members = {1: 0, 2: vault.added}
+    for roster in (members, {**members, 1: 1 << 40, 3: [[id16, "age", "bob", "age1bob", 5, "ann", 0]]}):
+        keep("roster", cbor(roster))
+    keep("machine_key", vault.machine_key(vault.ann, 3).encode())
+    keep("machine_key", b"# a comment\n" + str(vault.identities[vault.ann]).encode() + b"\n")
+
+    vault.commit([vault.set("seed", {"secret": b"s"}, {"url": "u"}, 9)], {4: [{1: 0, 2: "seed"}]})
+    page = vault.page_of(vault.entry_id("seed"))
+    keep("page", vault.lines_of(1 + page, False).encode())
+    keep("file", vault.text())
+    vault.commit([vault.set("seed", {"secret": b"s", "file": [b"x" * 70], "more": [b"y"]})])
+    keep("page", vault.lines_of(1 + page, False).encode())
+    other = next(f"n{n}" for n in range(10_000) if vault.page_of(vault.entry_id(f"n{n}")) == page)
+    vault.commit([vault.set(other, {"secret": b"2"})])
+    keep("page", vault.lines_of(1 + page, False).encode())
+    vault.restart()
+    keep("file", vault.text())
+
+    for folder in sorted((HERE.parent / "tests" / "vectors").glob("*/")):
+        text = (folder / "vault").read_bytes()
+        if folder.name.startswith(("good", "text", "slot")) and b"vault/1 256\n" in text:
+            if folder.name in ("good-slots-of-every-kind", "good-two-tips", "good-conflict-of-everything", "text-merged-without-key",
+                               "good-attachments-of-one-entry", "good-compacted"):
+                keep("file", text)
+            if folder.name.startswith("good"):
+                # Up to the seals of `log slots`: the target puts the other sections after it.
+                keep("front", text[: text.index(b"log 00\n")])
+            for line in text.split(b"\n"):
+                if line.startswith(b"slot ") and folder.name in ("good-slots-of-every-kind", "good-slot-kind-unknown", "good-slot-too-costly-beside"):
+                    keep("slot", line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+#!/bin/sh
+# What the tests need beside cargo: age, git and strace, and a Python with tests/reference/requirements.txt.
+# Does nothing that is done already.
+set -eu
+cd "$(dirname "$0")/.."
+
+missing=
+for program in age git strace python3; do
+    command -v "$program" >/dev/null || missing="$missing $program"
+done
+[ -z "$missing" ] || python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
+if [ -n "$missing" ]; then
+    as_root=
+    [ "$(id -u)" -eq 0 ] || as_root=sudo
+    $as_root apt-get update
+    # shellcheck disable=SC2086 # one word a package
+    $as_root apt-get install --yes --no-install-recommends $missing
+fi
+
+python=target/reference-python
+wanted=tests/reference/requirements.txt
+if ! cmp -s "$wanted" "$python/requirements.txt"; then
+    rm -rf "$python"
+    mkdir -p target
+    python3 -m venv "$python"
+    "$python/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted"
+    # Copied last: a run that was broken off begins again.
+    cp "$wanted" "$python/requirements.txt"
+fi
