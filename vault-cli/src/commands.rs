@@ -23,7 +23,8 @@ mod status;
 
 use std::path::{Path, PathBuf};
 
-use vault_core::format::entry::{EntryName, check_field_name};
+use vault_core::format::entry::{EntryName, Meta, check_field_name};
+use vault_core::vault::Value;
 
 use crate::cli::{Cli, Command, Global};
 use crate::context::{self, Environment, Location};
@@ -32,7 +33,7 @@ use crate::input::StdinClaim;
 use crate::message::{Exit, Voice};
 use crate::output::Output;
 use crate::prompt::Prompt;
-use crate::session::{self, Local, Session, SessionError};
+use crate::session::{self, Local, Session};
 
 /// What every command works with.
 pub(crate) struct Run<'a> {
@@ -103,7 +104,7 @@ impl Run<'_> {
     fn unlock(&mut self, path: &Path) -> Result<Local, Failure> {
         let locked = session::open_locked(path)?;
         let policy = session::policy(self)?;
-        let credentials = session::credentials(self, path, &locked)?;
+        let credentials = session::credentials(self, path, Some(&locked))?;
         let session = Local::unlock(path, locked, &credentials.all, &policy)?;
         Ok(session.by(self.environment.author(), self.now).with_sources(credentials.sources))
     }
@@ -147,20 +148,21 @@ fn no_entry(session: &mut dyn Session, vault: &Path, name: EntryName) -> Failure
     Failure::NoEntry { name, vault: vault.to_owned(), similar }
 }
 
-/// The failure to find an entry or a field of it.
-fn no_value(
+/// A field that is there, with the rest of what there is to say about its entry.
+fn found(
     session: &mut dyn Session,
     vault: &Path,
-    name: EntryName,
+    name: &EntryName,
     field: &str,
-) -> Result<Failure, SessionError> {
-    Ok(match session.meta(&name)? {
-        Some(meta) => {
+) -> Result<(Meta, Value), Failure> {
+    match session.entry(name, field)? {
+        Some((meta, Some(value))) => Ok((meta, value)),
+        Some((meta, None)) => {
             let fields = meta.fields.into_keys().collect();
-            Failure::NoField { name, field: field.to_owned(), fields }
+            Err(Failure::NoField { name: name.clone(), field: field.to_owned(), fields })
         }
-        None => no_entry(session, vault, name),
-    })
+        None => Err(no_entry(session, vault, name.clone())),
+    }
 }
 
 /// Likeness from which on a name is worth a question.

@@ -1,19 +1,30 @@
 //! `vault check`.
 
+mod salvage;
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use serde::Serialize;
-use vault_core::format::slot::SlotKind;
 use vault_core::vault::{Counts, LockedVault};
 
 use super::Run;
-use crate::cli::Check;
+use crate::cli::{Check, Cli};
 use crate::context::{Unlocker, unlock_sources};
 use crate::failure::Failure;
 use crate::message::Exit;
-use crate::session::{Session, SessionError, open_locked};
+use crate::session::{Session, SessionError, has_passphrase, open_locked};
 use crate::size::shown;
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure> {
     let path = run.location()?.path;
+    match &arguments.salvage {
+        Some(to) => {
+            let to = run.folder.join(to);
+            return salvage::run(run, arguments, &path, &to);
+        }
+        None if arguments.slots.is_named() => return Err(Failure::Usage(needs_salvage())),
+        None => {}
+    }
     let locked = open_locked(&path)?;
     if arguments.no_key || !can_unlock(run, &locked) {
         let counts = locked.check().map_err(|error| SessionError::Format(path, error))?;
@@ -31,6 +42,12 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure>
     report(run, counts?, Depth::Everything)
 }
 
+/// Options for a new vault that is not to be made.
+fn needs_salvage() -> clap::Error {
+    let text = "options for a new vault are of use only with --salvage";
+    Cli::command().error(ErrorKind::MissingRequiredArgument, text)
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Depth {
     Form,
@@ -43,8 +60,7 @@ fn can_unlock(run: &mut Run<'_>, locked: &LockedVault) -> bool {
     let named = unlock_sources(&options, &run.environment)
         .iter()
         .any(|source| !matches!(source.what, Unlocker::Terminal));
-    let passphrase = locked.slots().iter().any(|slot| matches!(slot.kind, SlotKind::Passphrase(_)));
-    named || (passphrase && run.prompt.can_ask())
+    named || (has_passphrase(locked) && run.prompt.can_ask())
 }
 
 fn report(run: &mut Run<'_>, counts: Counts, depth: Depth) -> Result<Exit, Failure> {
@@ -61,7 +77,7 @@ fn report(run: &mut Run<'_>, counts: Counts, depth: Depth) -> Result<Exit, Failu
     let size = shown(bytes);
     run.output.lines([
         what.to_owned(),
-        format!("{entries} entries, {attachments} attachments, {seals} seals, {size}"),
+        format!("entries: {entries}, attachments: {attachments}, seals: {seals}, size: {size}"),
     ])?;
     Ok(Exit::Ok)
 }

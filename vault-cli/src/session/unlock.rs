@@ -22,14 +22,14 @@ pub(crate) struct Credentials {
     pub(crate) sources: Vec<&'static str>,
 }
 
-/// Reads everything that was named; asks, if nothing was.
+/// Reads everything that was named; asks, if nothing was. Without a locked vault, it is not known what slots there are.
 ///
 /// # Errors
 /// What is named and cannot be used is an error, never skipped.
 pub(crate) fn credentials(
     run: &mut Run<'_>,
     path: &Path,
-    locked: &LockedVault,
+    locked: Option<&LockedVault>,
 ) -> Result<Credentials, Failure> {
     let options = run.global.unlock.options();
     let environment = std::mem::take(&mut run.environment);
@@ -56,7 +56,7 @@ fn credential(
     run: &mut Run<'_>,
     what: Unlocker<'_>,
     path: &Path,
-    locked: &LockedVault,
+    locked: Option<&LockedVault>,
 ) -> Result<Credential, Failure> {
     Ok(match what {
         Unlocker::IdentityFile(file) => {
@@ -75,7 +75,7 @@ fn credential(
             Credential::Passphrase(given_passphrase(run, &what)?)
         }
         Unlocker::Terminal => {
-            let passphrase = locked.slots().iter().any(|slot| matches!(slot.kind, SlotKind::Passphrase(_)));
+            let passphrase = locked.is_none_or(has_passphrase);
             if !passphrase || !run.prompt.can_ask() {
                 return Err(SessionError::Locked { path: path.to_owned(), passphrase }.into());
             }
@@ -85,6 +85,11 @@ fn credential(
             )
         }
     })
+}
+
+/// Whether there is a slot for a passphrase.
+pub(crate) fn has_passphrase(locked: &LockedVault) -> bool {
+    locked.slots().iter().any(|slot| matches!(slot.kind, SlotKind::Passphrase(_)))
 }
 
 /// A passphrase that is given in a file, a descriptor or a variable.
