@@ -30,7 +30,8 @@ fn the_sessions_of_the_readme_run_as_shown() {
 
 #[test]
 fn a_session_that_shows_something_else_is_seen() {
-    let page = "```console\n$ echo one; echo two >&2\none\ntwo\n$ false\n$ printf 'id 4f2a at 10'\nid … at …\n```\n";
+    let page =
+        "```console\n$ echo one; echo two >&2\none\ntwo\n$ false\n$ printf 'id 4f2a at 10'\nid … at …\n```\n";
     let steps = steps(page);
     let folder = tempfile::tempdir().unwrap();
     let printed = run(&steps, folder.path(), Path::new("/nowhere"));

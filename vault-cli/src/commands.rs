@@ -105,7 +105,15 @@ impl Run<'_> {
         let locked = session::open_locked(path)?;
         let policy = session::policy(self)?;
         let credentials = session::credentials(self, path, Some(&locked))?;
-        let session = Local::unlock(path, locked, &credentials.all, &policy)?;
+        let is_slow = session::work(&locked, &credentials.all) > SLOW;
+        if is_slow {
+            self.voice.transient("trying the passphrase, which takes a while on purpose");
+        }
+        let session = Local::unlock(path, locked, &credentials.all, &policy);
+        if is_slow {
+            self.voice.transient("");
+        }
+        let session = session?;
         Ok(session.by(self.environment.author(), self.now).with_sources(credentials.sources))
     }
 }
@@ -165,5 +173,7 @@ fn found(
     }
 }
 
+/// Memory times passes, in KiB, that takes about a second: worth a line on the terminal.
+const SLOW: u64 = 2 << 20;
 /// Likeness from which on a name is worth a question.
 const SIMILAR: f64 = 0.85;

@@ -105,12 +105,11 @@ impl Voice {
         self.line(&text);
     }
 
-    /// Shows how far a long work is, on a terminal. Zero of zero erases it.
-    pub(crate) fn progress(self, what: &str, done: usize, of: usize) {
+    /// Shows a line that the next one replaces, on a terminal; an empty one erases it.
+    pub(crate) fn transient(self, text: &str) {
         if self.quiet || self.json || !std::io::stderr().is_terminal() {
             return;
         }
-        let text = if of == 0 { String::new() } else { format!("{what} {done} of {of}") };
         let _ = write!(std::io::stderr().lock(), "\r\x1b[K{text}");
     }
 

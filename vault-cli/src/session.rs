@@ -20,7 +20,7 @@ use vault_core::vault::salvage::SalvageError;
 use vault_core::vault::{Counts, UnlockFailure, Value};
 
 pub(crate) use local::{Local, attachment, open_locked};
-pub(crate) use unlock::{credentials, has_passphrase, new_passphrase, policy};
+pub(crate) use unlock::{credentials, has_passphrase, new_passphrase, policy, work};
 
 use crate::input::Place;
 

@@ -30,15 +30,15 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure>
         let counts = locked.check().map_err(|error| SessionError::Format(path, error))?;
         return report(run, counts, Depth::Form);
     }
-    let pages = usize::from(locked.header().pages.count());
+    let pages = locked.header().pages.count();
     let mut session = run.unlock(&path)?;
     let voice = run.voice;
     let counts = session.check(&|done| {
         if done.is_multiple_of(PROGRESS_STEP) {
-            voice.progress("checked page", usize::from(done), pages);
+            voice.transient(&format!("checked {done} of {pages} pages"));
         }
     });
-    voice.progress("", 0, 0);
+    voice.transient("");
     report(run, counts?, Depth::Everything)
 }
 

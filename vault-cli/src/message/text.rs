@@ -192,7 +192,15 @@ fn place(place: &Place) -> String {
 fn prompt(error: &PromptError, asking: &str) -> Message {
     match error {
         PromptError::NoTerminal => {
-            Message::new(kinds::NO_TERMINAL, format!("there is no terminal to ask for {asking}"))
+            let message =
+                Message::new(kinds::NO_TERMINAL, format!("there is no terminal to ask for {asking}"));
+            match asking {
+                "the secret" => message.hint("pipe it in, or pass --secret-file PATH"),
+                "a new passphrase" => message.hint(
+                    "pass --passphrase-file PATH or --new-passphrase-file PATH, or make slots with --age or --machine",
+                ),
+                _ => message,
+            }
         }
         PromptError::Interrupted => Message::new(kinds::USAGE, "interrupted"),
         PromptError::Different => Message::new(

@@ -92,6 +92,18 @@ pub(crate) fn has_passphrase(locked: &LockedVault) -> bool {
     locked.slots().iter().any(|slot| matches!(slot.kind, SlotKind::Passphrase(_)))
 }
 
+/// Memory times passes, in KiB, that trying these credentials may cost.
+pub(crate) fn work(locked: &LockedVault, credentials: &[Credential]) -> u64 {
+    if !credentials.iter().any(|credential| matches!(credential, Credential::Passphrase(_))) {
+        return 0;
+    }
+    let cost = |kind: &SlotKind| match kind {
+        SlotKind::Passphrase(sealed) => u64::from(sealed.memory_kib).saturating_mul(sealed.passes.into()),
+        _ => 0,
+    };
+    locked.slots().iter().map(|slot| cost(&slot.kind)).fold(0, u64::saturating_add)
+}
+
 /// A passphrase that is given in a file, a descriptor or a variable.
 fn given_passphrase(run: &mut Run<'_>, what: &Unlocker<'_>) -> Result<Passphrase, Failure> {
     Ok(match *what {

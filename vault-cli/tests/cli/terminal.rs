@@ -128,3 +128,31 @@ fn an_import_asks_before_it_replaces() {
     assert_eq!(code, Some(0), "{shown}");
     assert_eq!(world.get("A"), b"new");
 }
+
+#[test]
+fn without_input_nothing_is_asked_even_on_a_terminal() {
+    let world = World::new();
+    let (code, shown) = on_terminal(&world, "vault --no-input --machine-key-file key set a", &[]);
+    assert_eq!(code, Some(4), "{shown}");
+    assert!(
+        shown.contains("no terminal to ask for the secret") && shown.contains("--secret-file"),
+        "{shown}"
+    );
+    let (code, shown) = on_terminal(&world, "vault --no-input init -f x.vault", &[]);
+    assert_eq!(code, Some(4), "{shown}");
+    assert!(shown.contains("--new-passphrase-file"), "{shown}");
+}
+
+#[test]
+fn a_long_passphrase_and_a_long_check_show_one_line_that_is_erased() {
+    let world = World::empty();
+    std::fs::write(world.path("pass"), "x").unwrap();
+    let make = "vault init --passphrase-file pass --kdf-memory 768MiB";
+    assert_eq!(on_terminal(&world, make, &[]).0, Some(0));
+    let (code, shown) = on_terminal(&world, "vault --passphrase-file pass check", &[]);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("trying the passphrase, which takes a while on purpose\r\u{1b}[K"), "{shown:?}");
+    assert!(shown.contains("checked 256 of 256 pages\r\u{1b}[K"), "{shown:?}");
+    let (_, shown) = on_terminal(&world, "vault --quiet --passphrase-file pass check", &[]);
+    assert!(!shown.contains("\u{1b}["), "{shown:?}");
+}
