@@ -156,6 +156,33 @@ pub(crate) enum Command {
     Help(Help),
 }
 
+/// Who can open a new vault
+#[derive(Debug, Args)]
+pub(crate) struct NewSlots {
+    /// Add a slot for an age recipient (repeatable)
+    #[arg(long, value_name = "RECIPIENT")]
+    pub(crate) age: Vec<String>,
+    /// Add a slot for a machine, and print its key once
+    #[arg(long)]
+    pub(crate) machine: bool,
+    /// Add a slot for a passphrase, beside --age or --machine
+    #[arg(long)]
+    pub(crate) passphrase: bool,
+    /// Read the new vault's passphrase from a file
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) new_passphrase_file: Option<PathBuf>,
+    /// Memory that each try of a passphrase costs, from 19MiB
+    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse, default_value = "256MiB")]
+    pub(crate) kdf_memory: u64,
+}
+
+impl NewSlots {
+    /// Whether any was named.
+    pub(crate) fn is_named(&self) -> bool {
+        !self.age.is_empty() || self.machine || self.passphrase || self.new_passphrase_file.is_some()
+    }
+}
+
 /// Make a new vault
 ///
 /// Without further options, it asks for a passphrase. Inside a git work tree, .gitattributes gets a line that keeps git
@@ -168,18 +195,9 @@ pub(crate) struct Init {
     /// Make your own vault, which is used where there is no nearer one
     #[arg(long)]
     pub(crate) user: bool,
-    /// Add a slot for an age recipient (repeatable)
-    #[arg(long, value_name = "RECIPIENT")]
-    pub(crate) age: Vec<String>,
-    /// Add a slot for a machine, and print its key once
-    #[arg(long)]
-    pub(crate) machine: bool,
-    /// Add a slot for a passphrase, beside --age or --machine
-    #[arg(long)]
-    pub(crate) passphrase: bool,
-    /// Memory that each try of a passphrase costs, from 19MiB
-    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse, default_value = "256MiB")]
-    pub(crate) kdf_memory: u64,
+    /// Who can open it.
+    #[command(flatten)]
+    pub(crate) slots: NewSlots,
     /// Number of pages: 4096 for many entries or many people
     #[arg(long, value_name = "N", default_value = "256", value_parser = ["256", "4096"])]
     pub(crate) pages: String,
@@ -310,21 +328,9 @@ pub(crate) struct Fork {
     /// The new vault's file
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) to: PathBuf,
-    /// Add a slot for an age recipient (repeatable)
-    #[arg(long, value_name = "RECIPIENT")]
-    pub(crate) age: Vec<String>,
-    /// Add a slot for a machine, and print its key once
-    #[arg(long)]
-    pub(crate) machine: bool,
-    /// Add a slot for a passphrase, beside --age or --machine
-    #[arg(long)]
-    pub(crate) passphrase: bool,
-    /// Memory that each try of a passphrase costs, from 19MiB
-    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse, default_value = "256MiB")]
-    pub(crate) kdf_memory: u64,
-    /// Read the new vault's passphrase from a file
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
-    pub(crate) new_passphrase_file: Option<PathBuf>,
+    /// Who can open it.
+    #[command(flatten)]
+    pub(crate) slots: NewSlots,
 }
 
 /// Change an entry's attributes, expiry, or a secret in your editor
@@ -493,6 +499,9 @@ pub(crate) struct Check {
     /// Bring what still opens into a new vault, and list what cannot be trusted
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) salvage: Option<PathBuf>,
+    /// Who can open the new vault.
+    #[command(flatten)]
+    pub(crate) slots: NewSlots,
 }
 
 /// Say which vault is used and why, and how it would be unlocked

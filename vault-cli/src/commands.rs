@@ -23,7 +23,8 @@ mod status;
 
 use std::path::{Path, PathBuf};
 
-use vault_core::format::entry::{EntryName, check_field_name};
+use vault_core::format::entry::{EntryName, Meta, check_field_name};
+use vault_core::vault::Value;
 
 use crate::cli::{Cli, Command, Global};
 use crate::context::{self, Environment, Location};
@@ -32,7 +33,7 @@ use crate::input::StdinClaim;
 use crate::message::{Exit, Voice};
 use crate::output::Output;
 use crate::prompt::Prompt;
-use crate::session::{self, Local, Session, SessionError};
+use crate::session::{self, Local, Session};
 
 /// What every command works with.
 pub(crate) struct Run<'a> {
@@ -103,8 +104,16 @@ impl Run<'_> {
     fn unlock(&mut self, path: &Path) -> Result<Local, Failure> {
         let locked = session::open_locked(path)?;
         let policy = session::policy(self)?;
-        let credentials = session::credentials(self, path, &locked)?;
-        let session = Local::unlock(path, locked, &credentials.all, &policy)?;
+        let credentials = session::credentials(self, path, Some(&locked))?;
+        let is_slow = session::work(&locked, &credentials.all) > SLOW;
+        if is_slow {
+            self.voice.transient("trying the passphrase, which takes a while on purpose");
+        }
+        let session = Local::unlock(path, locked, &credentials.all, &policy);
+        if is_slow {
+            self.voice.transient("");
+        }
+        let session = session?;
         Ok(session.by(self.environment.author(), self.now).with_sources(credentials.sources))
     }
 }
@@ -147,21 +156,24 @@ fn no_entry(session: &mut dyn Session, vault: &Path, name: EntryName) -> Failure
     Failure::NoEntry { name, vault: vault.to_owned(), similar }
 }
 
-/// The failure to find an entry or a field of it.
-fn no_value(
+/// A field that is there, with the rest of what there is to say about its entry.
+fn found(
     session: &mut dyn Session,
     vault: &Path,
-    name: EntryName,
+    name: &EntryName,
     field: &str,
-) -> Result<Failure, SessionError> {
-    Ok(match session.meta(&name)? {
-        Some(meta) => {
+) -> Result<(Meta, Value), Failure> {
+    match session.entry(name, field)? {
+        Some((meta, Some(value))) => Ok((meta, value)),
+        Some((meta, None)) => {
             let fields = meta.fields.into_keys().collect();
-            Failure::NoField { name, field: field.to_owned(), fields }
+            Err(Failure::NoField { name: name.clone(), field: field.to_owned(), fields })
         }
-        None => no_entry(session, vault, name),
-    })
+        None => Err(no_entry(session, vault, name.clone())),
+    }
 }
 
+/// Memory times passes, in KiB, that takes about a second: worth a line on the terminal.
+const SLOW: u64 = 2 << 20;
 /// Likeness from which on a name is worth a question.
 const SIMILAR: f64 = 0.85;

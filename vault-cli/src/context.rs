@@ -70,7 +70,11 @@ impl Environment {
             let user = self.user.clone().unwrap_or_else(|| format!("uid{}", crate::sys::host::user_number()));
             format!("{user}@{}", crate::sys::host::name())
         });
-        author[..author.floor_char_boundary(MAX_AUTHOR)].to_owned()
+        let mut end = author.len().min(MAX_AUTHOR);
+        while !author.is_char_boundary(end) {
+            end -= 1;
+        }
+        author[..end].to_owned()
     }
 }
 

@@ -147,7 +147,7 @@ pub(crate) enum Failure {
     Editor(EditorError),
     /// The value cannot be edited: it is no text, or too long.
     NotEditable(EntryName),
-    /// Nothing of a damaged file could be read.
+    /// No entry of a damaged file opens.
     NothingToSalvage(PathBuf),
     /// Opening, changing or saving the vault.
     Session(SessionError),

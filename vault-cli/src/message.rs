@@ -57,12 +57,14 @@ pub(crate) enum Status<'a> {
     Done(String),
 }
 
-/// A warning: something is not as it should be, but the command goes on.
-pub(crate) struct Warning {
-    /// Its id in docs/messages.md.
-    pub(crate) kind: &'static Kind,
-    /// What is said.
-    pub(crate) text: String,
+/// Something that is not as it should be, but the command goes on.
+pub(crate) enum Warning {
+    /// The entry has several versions; one of them is given out.
+    InConflict(String),
+    /// The entry is past its expiry.
+    Expired(String, u64),
+    /// The line that keeps git from changing line ends is not there.
+    NoAttributes(String),
 }
 
 /// How this run speaks to standard error.
@@ -79,6 +81,8 @@ impl Voice {
     /// As the options say.
     pub(crate) fn of(global: &Global) -> Self {
         let Global { json, quiet, verbose, strict, color, .. } = *global;
+        // `set` takes everything after a secret on the command line for a part of it, to refuse it.
+        let json = json || Self::guessed(std::env::args_os()).json;
         Self { json, quiet, verbose, strict, color }
     }
 
@@ -101,19 +105,11 @@ impl Voice {
         self.line(&text);
     }
 
-    /// Says more, if more is wanted.
-    pub(crate) fn detail(self, text: &str) {
-        if self.verbose && !self.json {
-            self.line(text);
-        }
-    }
-
-    /// Shows how far a long work is, on a terminal. Zero of zero erases it.
-    pub(crate) fn progress(self, what: &str, done: usize, of: usize) {
+    /// Shows a line that the next one replaces, on a terminal; an empty one erases it.
+    pub(crate) fn transient(self, text: &str) {
         if self.quiet || self.json || !std::io::stderr().is_terminal() {
             return;
         }
-        let text = if of == 0 { String::new() } else { format!("{what} {done} of {of}") };
         let _ = write!(std::io::stderr().lock(), "\r\x1b[K{text}");
     }
 
@@ -125,17 +121,13 @@ impl Voice {
         if self.strict {
             return Err(Failure::Warning(warning));
         }
+        let Message { kind, text, hints, .. } = text::warning(&warning);
         if self.json {
-            self.object(&Json {
-                version: 1,
-                warning: true,
-                id: warning.kind.id,
-                text: &warning.text,
-                hints: &[],
-                exit: 0,
-            });
+            let (id, text, hints) = (kind.id, &text, &hints);
+            self.object(&Json { version: 1, warning: true, id, text, hints, exit: 0 });
         } else if !self.quiet {
-            self.labelled("warning", YELLOW, &warning.text);
+            self.labelled("warning", YELLOW, &text);
+            hints.iter().for_each(|hint| self.labelled("hint", CYAN, hint));
         }
         Ok(())
     }

@@ -54,11 +54,6 @@ impl Output {
         Self { stream: Box::new(UnbufferedStdout), reader }
     }
 
-    /// Who reads.
-    pub(crate) fn reader(&self) -> Reader {
-        self.reader
-    }
-
     /// Gives out a secret, byte by byte as it is. On a terminal a newline follows.
     ///
     /// # Errors

@@ -166,12 +166,11 @@ fn read_line(
                 screen.back(characters(line.as_slice()));
                 line.clear();
             }
+            DELETE | BACKSPACE if line.as_slice().is_empty() => {}
             DELETE | BACKSPACE => {
-                if !line.as_slice().is_empty() {
-                    screen.back(1);
-                    // One character: its continuation bytes, then its first byte.
-                    while matches!(line.pop(), Some(0x80..=0xbf)) {}
-                }
+                screen.back(1);
+                // One character: its continuation bytes, then its first byte.
+                while matches!(line.pop(), Some(0x80..=0xbf)) {}
             }
             // What is beyond the limit is read to the end of the line, so that the shell does not get the rest.
             byte if line.as_slice().len() <= limit => {

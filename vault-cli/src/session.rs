@@ -16,10 +16,11 @@ use vault_core::keys::machine::MachineKeyError;
 use vault_core::secret::Secret;
 use vault_core::store::{ReplaceError, StoreError};
 use vault_core::vault::edit::{NewValue, Outcome, Update};
+use vault_core::vault::salvage::SalvageError;
 use vault_core::vault::{Counts, UnlockFailure, Value};
 
 pub(crate) use local::{Local, attachment, open_locked};
-pub(crate) use unlock::{credentials, new_passphrase, policy};
+pub(crate) use unlock::{credentials, has_passphrase, new_passphrase, policy, work};
 
 use crate::input::Place;
 
@@ -31,8 +32,9 @@ pub(crate) trait Session {
     /// An entry's metadata.
     fn meta(&mut self, name: &EntryName) -> Result<Option<Meta>, SessionError>;
 
-    /// A field's value.
-    fn value(&mut self, name: &EntryName, field: &str) -> Result<Option<Value>, SessionError>;
+    /// An entry's metadata, and the value of one field if it is there.
+    fn entry(&mut self, name: &EntryName, field: &str)
+    -> Result<Option<(Meta, Option<Value>)>, SessionError>;
 
     /// Entries with all their values, sorted by name.
     fn entries(&mut self, wanted: &(dyn Fn(&Meta) -> bool + Sync)) -> Result<Vec<Opened>, SessionError>;
@@ -168,6 +170,8 @@ pub(crate) enum SessionError {
     Edit(PathBuf, EditError),
     /// The change cannot be saved.
     Save(PathBuf, ReplaceError),
+    /// Nothing can be recovered of a damaged file.
+    Salvage(PathBuf, SalvageError),
     /// A value has more bytes than allowed.
     ValueTooLarge(u64),
 }

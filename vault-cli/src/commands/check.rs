@@ -1,34 +1,51 @@
 //! `vault check`.
 
+mod salvage;
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use serde::Serialize;
-use vault_core::format::slot::SlotKind;
 use vault_core::vault::{Counts, LockedVault};
 
 use super::Run;
-use crate::cli::Check;
+use crate::cli::{Check, Cli};
 use crate::context::{Unlocker, unlock_sources};
 use crate::failure::Failure;
 use crate::message::Exit;
-use crate::session::{Session, SessionError, open_locked};
+use crate::session::{Session, SessionError, has_passphrase, open_locked};
 use crate::size::shown;
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure> {
     let path = run.location()?.path;
+    match &arguments.salvage {
+        Some(to) => {
+            let to = run.folder.join(to);
+            return salvage::run(run, arguments, &path, &to);
+        }
+        None if arguments.slots.is_named() => return Err(Failure::Usage(needs_salvage())),
+        None => {}
+    }
     let locked = open_locked(&path)?;
     if arguments.no_key || !can_unlock(run, &locked) {
         let counts = locked.check().map_err(|error| SessionError::Format(path, error))?;
         return report(run, counts, Depth::Form);
     }
-    let pages = usize::from(locked.header().pages.count());
+    let pages = locked.header().pages.count();
     let mut session = run.unlock(&path)?;
     let voice = run.voice;
     let counts = session.check(&|done| {
         if done.is_multiple_of(PROGRESS_STEP) {
-            voice.progress("checked page", usize::from(done), pages);
+            voice.transient(&format!("checked {done} of {pages} pages"));
         }
     });
-    voice.progress("", 0, 0);
+    voice.transient("");
     report(run, counts?, Depth::Everything)
+}
+
+/// Options for a new vault that is not to be made.
+fn needs_salvage() -> clap::Error {
+    let text = "options for a new vault are of use only with --salvage";
+    Cli::command().error(ErrorKind::MissingRequiredArgument, text)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,8 +60,7 @@ fn can_unlock(run: &mut Run<'_>, locked: &LockedVault) -> bool {
     let named = unlock_sources(&options, &run.environment)
         .iter()
         .any(|source| !matches!(source.what, Unlocker::Terminal));
-    let passphrase = locked.slots().iter().any(|slot| matches!(slot.kind, SlotKind::Passphrase(_)));
-    named || (passphrase && run.prompt.can_ask())
+    named || (has_passphrase(locked) && run.prompt.can_ask())
 }
 
 fn report(run: &mut Run<'_>, counts: Counts, depth: Depth) -> Result<Exit, Failure> {
@@ -61,7 +77,7 @@ fn report(run: &mut Run<'_>, counts: Counts, depth: Depth) -> Result<Exit, Failu
     let size = shown(bytes);
     run.output.lines([
         what.to_owned(),
-        format!("{entries} entries, {attachments} attachments, {seals} seals, {size}"),
+        format!("entries: {entries}, attachments: {attachments}, seals: {seals}, size: {size}"),
     ])?;
     Ok(Exit::Ok)
 }

@@ -5,7 +5,7 @@ use vault_core::format::limits;
 use vault_core::vault::Value;
 use vault_core::vault::edit::{NewValue, Update};
 
-use super::{Run, check_attributes, entry_name, field_name, no_entry, no_value, set, time};
+use super::{Run, check_attributes, entry_name, field_name, found, no_entry, set, time};
 use crate::cli::Edit;
 use crate::failure::{EditorError, Failure};
 use crate::input;
@@ -43,10 +43,9 @@ fn value(run: &mut Run<'_>, arguments: &Edit, name: EntryName) -> Result<Exit, F
     let field = field_name(&arguments.field)?;
     let command = run.environment.editor().cloned().ok_or(EditorError::None)?;
     let (path, mut session) = run.open()?;
-    let old = match session.value(&name, field)? {
-        None => return Err(no_value(&mut session, &path, name, field)?),
-        Some(Value::Inline(secret)) if std::str::from_utf8(secret.expose()).is_ok() => secret,
-        Some(_) => return Err(Failure::NotEditable(name)),
+    let old = match found(&mut session, &path, &name, field)?.1 {
+        Value::Inline(secret) if std::str::from_utf8(secret.expose()).is_ok() => secret,
+        _ => return Err(Failure::NotEditable(name)),
     };
     let folder =
         editor::PrivateFolder::make(run.environment.runtime_folder()).ok_or(Failure::NoMemoryFolder)?;

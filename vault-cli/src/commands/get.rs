@@ -6,26 +6,25 @@ use std::path::Path;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
+use vault_core::format::entry::Meta;
 use vault_core::secret::Secret;
 use vault_core::store::{self, Existing, ReplaceError};
 use vault_core::vault::Value;
 use zeroize::Zeroizing;
 
-use super::{Run, entry_name, field_name, no_value};
+use super::{Run, entry_name, field_name, found};
 use crate::buffer::WipingBuffer;
 use crate::cli::Get;
 use crate::failure::Failure;
-use crate::message::{Exit, Status};
+use crate::message::{Exit, Status, Warning};
 use crate::output::{Binary, OutputError};
-use crate::session::Session;
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Get) -> Result<Exit, Failure> {
     let name = entry_name(&arguments.name)?;
     let field = field_name(&arguments.field)?;
     let (path, mut session) = run.open()?;
-    let Some(value) = session.value(&name, field)? else {
-        return Err(no_value(&mut session, &path, name, field)?);
-    };
+    let (meta, value) = found(&mut session, &path, &name, field)?;
+    warn(run, &meta)?;
     match arguments.output.as_deref() {
         Some(file) if file.as_os_str() != "-" => return write_file(run, file, value),
         _ if run.global.json => {
@@ -44,6 +43,18 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Get) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// What somebody who uses the value should know.
+fn warn(run: &Run<'_>, meta: &Meta) -> Result<(), Failure> {
+    let name = meta.name.as_str();
+    if meta.in_conflict() {
+        run.voice.warn(Warning::InConflict(name.to_owned()))?;
+    }
+    match meta.expires {
+        Some(expires) if expires <= run.now => run.voice.warn(Warning::Expired(name.to_owned(), expires)),
+        _ => Ok(()),
+    }
 }
 
 /// The whole value, for formats that need it so.

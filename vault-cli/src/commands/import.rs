@@ -53,11 +53,11 @@ fn commit(
         _ => {
             let progress = &mut |done: usize| {
                 if done.is_multiple_of(PROGRESS_STEP) {
-                    voice.progress("sealed", done, count);
+                    voice.transient(&format!("sealed {done} of {count}"));
                 }
             };
             let committed = session.commit(changes, progress);
-            voice.progress("", 0, 0);
+            voice.transient("");
             Some(committed?)
         }
     };

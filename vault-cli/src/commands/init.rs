@@ -5,20 +5,20 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use serde::Serialize;
-use vault_core::crypto::random::SystemRandom;
 use vault_core::format::front::Pages;
 use vault_core::secret::Secret;
 use vault_core::store::{self, Existing, ReplaceError};
 use zeroize::Zeroizing;
 
-use super::{Run, slots};
+use super::Run;
+use super::slots::{self, Fresh, Given};
 use crate::cli::Init;
 use crate::context::{self, Reason};
 use crate::escape::quoted_path;
 use crate::failure::Failure;
-use crate::message::{Exit, Status};
+use crate::input;
+use crate::message::{Exit, Status, Warning};
 use crate::output::Binary;
-use crate::{input, session};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Init) -> Result<Exit, Failure> {
     let location =
@@ -28,29 +28,18 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Init) -> Result<Exit, Failure> 
     if path.symlink_metadata().is_ok() {
         return Err(Failure::VaultExists(path));
     }
-    let recipients = slots::recipients(&arguments.age)?;
-    let cost = slots::cost(arguments.kdf_memory)?;
-    let asks = arguments.passphrase || (recipients.is_empty() && !arguments.machine);
-    let passphrase = match asks {
-        true => Some((session::new_passphrase(run, &slots::question(&path))?, cost)),
-        false => None,
-    };
-    let pages = pages(&arguments.pages);
-    let wanted = slots::Wanted { recipients: &recipients, machine: arguments.machine, passphrase };
-    let (vault, machine_key) = slots::new_vault(pages, wanted)?;
-    let uuid = vault.parts().uuid;
-    let saved =
-        vault.finish(&run.environment.author(), run.now, &mut SystemRandom).ok_or(Failure::TooManySlots)?;
+    let wanted = slots::wanted(run, &arguments.slots, &path, Given::IsForTheNewVault)?;
+    let fresh = slots::fresh(run, &path, pages(&arguments.pages), wanted, Vec::new())?;
 
     if location.reason == Reason::User {
         make_folder(&path)?;
     }
-    create(&path, &saved.text)?;
+    create(&path, &fresh.text)?;
     run.voice.status(&Status::Done(format!("made vault {}", quoted_path(&path))));
     if !arguments.no_gitattributes {
         keep_line_ends(run, &path)?;
     }
-    report(run, &path, uuid, machine_key.as_ref())
+    report(run, &path, &fresh)
 }
 
 /// Stores a new vault; an existing one is never replaced.
@@ -63,24 +52,28 @@ pub(super) fn create(path: &Path, text: &vault_core::source::Text) -> Result<(),
 }
 
 /// The machine key is the command's result: it is given out once.
-pub(super) fn report(
-    run: &mut Run<'_>,
-    path: &Path,
-    uuid: [u8; 16],
-    machine_key: Option<&Secret>,
-) -> Result<Exit, Failure> {
+pub(super) fn report(run: &mut Run<'_>, path: &Path, fresh: &Fresh) -> Result<Exit, Failure> {
+    let machine_key = fresh.machine_key.as_ref();
     if run.global.json {
         let machine_key = machine_key.map(|key| String::from_utf8_lossy(key.expose()));
-        let uuid = vault_core::format::id::SealId(uuid).to_string();
+        let uuid = vault_core::format::id::SealId(fresh.uuid).to_string();
         run.output.json(&Json { version: 1, file: &path.to_string_lossy(), uuid, machine_key })?;
-    } else if let Some(key) = machine_key {
+        return Ok(Exit::Ok);
+    }
+    report_key(run, fresh)?;
+    Ok(Exit::Ok)
+}
+
+/// Gives out the machine key, once.
+pub(super) fn report_key(run: &mut Run<'_>, fresh: &Fresh) -> Result<(), Failure> {
+    if let Some(key) = &fresh.machine_key {
         let line = Zeroizing::new([key.expose(), b"\n"].concat());
         run.output.secret(&Secret::from(line), Binary::Refuse)?;
         run.voice.status(&Status::Done(
             "the machine key above is shown once: keep it where the machine reads it".to_owned(),
         ));
     }
-    Ok(Exit::Ok)
+    Ok(())
 }
 
 /// What `--pages` says.
@@ -125,11 +118,11 @@ fn keep_line_ends(run: &Run<'_>, vault: &Path) -> Result<(), Failure> {
     }
     text.extend_from_slice(line.as_bytes());
     text.push(b'\n');
-    let failed = |error| Failure::NotStored { path: path.clone(), error };
-    store::write_file(&path, PUBLIC, Existing::Replace, |out| -> Result<(), ReplaceError> {
+    let written = store::write_file(&path, PUBLIC, Existing::Replace, |out| -> Result<(), ReplaceError> {
         Ok(out.write_all(&text)?)
-    })
-    .map_err(failed)
+    });
+    // The vault is made; that is what was asked for.
+    written.or_else(|_| run.voice.warn(Warning::NoAttributes(line)))
 }
 
 /// The line for a file of this name; none if no pattern of git's can name it plainly.

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use clap::CommandFactory;
+use vault_core::store::{self, Existing, ReplaceError};
 
 use super::Run;
 use crate::cli::{Cli, Man};
@@ -37,11 +38,16 @@ fn write_pages(folder: &Path) -> Result<usize, Failure> {
         let mut page = Vec::new();
         let path = folder.join(format!("{name}.1"));
         clap_mangen::Man::new(command.clone()).title(&name).render(&mut page).map_err(failed(&path))?;
-        fs::write(&path, page).map_err(failed(&path))?;
+        store::write_file(&path, PUBLIC, Existing::Replace, |out| -> Result<(), ReplaceError> {
+            Ok(out.write_all(&page)?)
+        })
+        .map_err(|error| Failure::NotStored { path: path.clone(), error })?;
         pages += 1;
     }
     Ok(pages)
 }
+
+const PUBLIC: u32 = 0o644;
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use vault_core::crypto::kdf::{KdfCost, MAX_MEMORY_KIB};
 use vault_core::crypto::random::SystemRandom;
@@ -11,20 +12,101 @@ use vault_core::format::slot::Label;
 use vault_core::keys::age::Recipient;
 use vault_core::keys::passphrase::PassphraseKind;
 use vault_core::keys::{new_age_slot, new_machine_slot, new_passphrase_slot};
-use vault_core::secret::{Passphrase, Secret};
+use vault_core::secret::{Key, Master, Passphrase, Secret};
+use vault_core::source::Text;
 use vault_core::vault::create::NewVault;
+use vault_core::vault::{LockedVault, UnlockedVault};
 
+use super::Run;
+use crate::cli::NewSlots;
 use crate::failure::Failure;
+use crate::input::{self, MAX_PASSPHRASE, Place};
+use crate::session::{self, Change, Local, SessionError};
 
 /// The slots that were asked for.
-pub(super) struct Wanted<'a> {
-    pub(super) recipients: &'a [Recipient],
-    pub(super) machine: bool,
-    pub(super) passphrase: Option<(Passphrase, KdfCost)>,
+pub(super) struct Wanted {
+    recipients: Vec<Recipient>,
+    machine: bool,
+    passphrase: Option<(Passphrase, KdfCost)>,
 }
 
-/// A new vault with these slots, and the key of its machine slot. A machine key may be as old as the first generation.
-pub(super) fn new_vault(pages: Pages, wanted: Wanted<'_>) -> Result<(NewVault, Option<Secret>), Failure> {
+/// Whether what unlocks an existing vault may become the passphrase of the new one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Given {
+    /// It may: there is no other vault.
+    IsForTheNewVault,
+    /// It may not: that both have the same passphrase has to be somebody's decision.
+    IsForTheOldVault,
+}
+
+/// Everything that slots need, asked for and checked before anything is written.
+pub(super) fn wanted(
+    run: &mut Run<'_>,
+    slots: &NewSlots,
+    path: &Path,
+    given: Given,
+) -> Result<Wanted, Failure> {
+    let recipients = recipients(&slots.age)?;
+    let cost = cost(slots.kdf_memory)?;
+    let wants_passphrase =
+        slots.passphrase || slots.new_passphrase_file.is_some() || (recipients.is_empty() && !slots.machine);
+    let passphrase = match &slots.new_passphrase_file {
+        _ if !wants_passphrase => None,
+        Some(file) => {
+            let text = input::file(file, MAX_PASSPHRASE)?;
+            Some((input::passphrase(text, Place::File(file.clone()))?, cost))
+        }
+        None if given == Given::IsForTheNewVault => {
+            Some((session::new_passphrase(run, &question(path))?, cost))
+        }
+        None => {
+            let asked = run.prompt.new_passphrase(&question(path));
+            Some((asked.map_err(Failure::asking("a new passphrase"))?, cost))
+        }
+    };
+    Ok(Wanted { recipients, machine: slots.machine, passphrase })
+}
+
+/// A new vault that is not stored yet.
+pub(super) struct Fresh {
+    pub(super) uuid: [u8; 16],
+    pub(super) machine_key: Option<Secret>,
+    pub(super) text: Text,
+}
+
+/// A new vault with these slots and entries.
+pub(super) fn fresh(
+    run: &Run<'_>,
+    path: &Path,
+    pages: Pages,
+    wanted: Wanted,
+    entries: Vec<Change>,
+) -> Result<Fresh, Failure> {
+    let author = run.environment.author();
+    let (new, machine_key) = new_vault(pages, wanted)?;
+    let uuid = new.parts().uuid;
+    let master = Key::init_with(|key| key.copy_from_slice(new.master().expose()));
+    let mut text = new.finish(&author, run.now, &mut SystemRandom).ok_or(Failure::TooManySlots)?.text;
+    if !entries.is_empty() {
+        let empty = unlock_new(path, &text, &master)?;
+        let session = Local::of(path, unlock_new(path, &text, &master)?).by(author, run.now);
+        text = session.apply(&empty, entries, &mut |_| {})?.0.text;
+    }
+    Ok(Fresh { uuid, machine_key, text })
+}
+
+fn unlock_new(path: &Path, text: &Text, master: &Key<Master>) -> Result<UnlockedVault, Failure> {
+    let bytes = text.to_vec().map_err(|error| Failure::FileNotWritten { path: path.to_owned(), error })?;
+    let locked =
+        LockedVault::open(Arc::new(bytes)).map_err(|error| SessionError::Format(path.to_owned(), error))?;
+    locked.unlock_with_master(master).map_err(|still| {
+        let path = path.to_owned();
+        SessionError::Unlock { path, reason: still.reason, labels: Vec::new() }.into()
+    })
+}
+
+/// A machine key may be as old as the first generation.
+fn new_vault(pages: Pages, wanted: Wanted) -> Result<(NewVault, Option<Secret>), Failure> {
     let random = &mut SystemRandom;
     let mut vault = NewVault::generate(pages, random);
     let parts = vault.parts();
@@ -34,7 +116,7 @@ pub(super) fn new_vault(pages: Pages, wanted: Wanted<'_>) -> Result<(NewVault, O
         let (kind, label) = (PassphraseKind::Passphrase, labels.next("passphrase"));
         slots.push(new_passphrase_slot(&parts, kind, label, passphrase, *cost, vault.master(), random)?);
     }
-    for recipient in wanted.recipients {
+    for recipient in &wanted.recipients {
         slots.push(new_age_slot(&parts, labels.next("age"), recipient, vault.master(), random)?);
     }
     let mut key = None;
@@ -51,7 +133,7 @@ pub(super) fn new_vault(pages: Pages, wanted: Wanted<'_>) -> Result<(NewVault, O
 }
 
 /// The recipients that were typed, each once.
-pub(super) fn recipients(texts: &[String]) -> Result<Vec<Recipient>, Failure> {
+fn recipients(texts: &[String]) -> Result<Vec<Recipient>, Failure> {
     let mut seen = BTreeSet::new();
     let mut recipients = Vec::new();
     for text in texts {
@@ -65,7 +147,7 @@ pub(super) fn recipients(texts: &[String]) -> Result<Vec<Recipient>, Failure> {
 }
 
 /// The cost of a passphrase with this much memory.
-pub(super) fn cost(bytes: u64) -> Result<KdfCost, Failure> {
+fn cost(bytes: u64) -> Result<KdfCost, Failure> {
     let default = KdfCost::DEFAULT;
     u32::try_from(bytes / 1024)
         .ok()
@@ -74,7 +156,7 @@ pub(super) fn cost(bytes: u64) -> Result<KdfCost, Failure> {
 }
 
 /// What asks for the passphrase of a new vault.
-pub(super) fn question(path: &Path) -> String {
+fn question(path: &Path) -> String {
     format!("new passphrase for {}", crate::escape::quoted_path(path))
 }
 

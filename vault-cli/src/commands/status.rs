@@ -115,7 +115,7 @@ fn print(run: &mut Run<'_>, status: &Json) -> Result<(), Failure> {
         let slot = unlocked.slot.as_deref().unwrap_or("?");
         lines.push(format!("unlocked by: slot {slot}, with {}", unlocked.sources.join(", ")));
         lines.push(format!(
-            "generation: {}, {} seals in the log, {} rotations",
+            "generation: {}, seals: {}, rotations: {}",
             unlocked.generation, unlocked.seals, unlocked.epoch
         ));
     }

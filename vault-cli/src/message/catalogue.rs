@@ -59,6 +59,7 @@ impl Exit {
 pub(crate) struct Kind {
     pub(crate) id: &'static str,
     pub(crate) exit: Exit,
+    #[cfg_attr(not(test), expect(dead_code, reason = "docs/messages.md is made from it, by a test"))]
     meaning: &'static str,
 }
 
@@ -141,7 +142,8 @@ kinds! {
     NOT_EDITABLE = "not-editable", Failed, "The value is no text, or too long for an editor.";
     NOTHING_TO_SALVAGE = "nothing-to-salvage", Integrity, "Nothing of a damaged file opens.";
     DECLINED = "declined", Declined, "You said no.";
-    WARNING = "warning", Failed, "A warning, with --strict.";
+    ENTRY_EXPIRED = "entry-expired", Failed, "A warning: the entry is past its expiry.";
+    NO_GITATTRIBUTES = "no-gitattributes", Failed, "A warning: .gitattributes lacks the line for the vault.";
 }
 
 /// The table of exit codes, as `vault help exit-codes` prints it.

@@ -7,6 +7,7 @@ use vault_core::format::lines::FormatError;
 use vault_core::keys::UnlockError;
 use vault_core::store::{ReplaceError, StoreError};
 use vault_core::vault::UnlockFailure;
+use vault_core::vault::salvage::SalvageError;
 
 use super::Message;
 use super::catalogue::{self as kinds, Kind};
@@ -56,6 +57,13 @@ pub(super) fn message(error: &SessionError) -> Message {
         .hint("nothing was changed"),
         SessionError::Edit(path, error) => edit(path, error),
         SessionError::Save(path, error) => save(path, error),
+        SessionError::Salvage(path, SalvageError::Format(error)) => format(path, error),
+        SessionError::Salvage(path, SalvageError::Denied(error)) => {
+            unlock(path, &UnlockFailure::Denied(error.clone()), &[])
+        }
+        SessionError::Salvage(path, error) => {
+            Message::new(kinds::NOTHING_TO_SALVAGE, format!("cannot salvage {}: {error}", quoted_path(path)))
+        }
         SessionError::ValueTooLarge(limit) => Message::new(
             kinds::TOO_LARGE,
             format!("cannot store the value: it has more than {}", shown(*limit)),

@@ -6,7 +6,7 @@ use vault_core::format::entry::NameError;
 use vault_core::keys::age::RecipientError;
 
 use super::catalogue::{self as kinds};
-use super::{Message, session, usage};
+use super::{Message, Warning, session, usage};
 use crate::codec::{CodecError, Problem};
 use crate::context::ContextError;
 use crate::escape::{quoted, quoted_path};
@@ -117,11 +117,31 @@ pub(super) fn message(failure: &Failure) -> Message {
         Failure::NothingToSalvage(path) => Message::new(
             kinds::NOTHING_TO_SALVAGE,
             format!("cannot salvage {}: no entry in it opens", quoted_path(path)),
-        ),
+        )
+        .hint("nothing was written"),
         Failure::Session(error) => session::message(error),
-        Failure::Warning(warning) => Message::new(kinds::WARNING, warning.text.clone())
-            .hint("this is a warning, and an error because of --strict"),
+        Failure::Warning(given) => warning(given).hint("this is a warning, and an error because of --strict"),
         Failure::Interrupted => Message::new(kinds::USAGE, "interrupted"),
+    }
+}
+
+/// What is said in a warning.
+pub(super) fn warning(warning: &Warning) -> Message {
+    match warning {
+        Warning::InConflict(name) => Message::new(
+            kinds::IN_CONFLICT,
+            format!("{} has several versions after a merge; this is one of them", quoted(name)),
+        )
+        .hint(format!("see them with: vault show {}", word(name))),
+        Warning::Expired(name, expires) => Message::new(
+            kinds::ENTRY_EXPIRED,
+            format!("{} expired on {}", quoted(name), crate::time::shown(*expires)),
+        ),
+        Warning::NoAttributes(line) => Message::new(
+            kinds::NO_GITATTRIBUTES,
+            "git may change the vault's line ends: the line for .gitattributes cannot be written".to_owned(),
+        )
+        .hint(format!("add it yourself: {line}")),
     }
 }
 
@@ -172,7 +192,15 @@ fn place(place: &Place) -> String {
 fn prompt(error: &PromptError, asking: &str) -> Message {
     match error {
         PromptError::NoTerminal => {
-            Message::new(kinds::NO_TERMINAL, format!("there is no terminal to ask for {asking}"))
+            let message =
+                Message::new(kinds::NO_TERMINAL, format!("there is no terminal to ask for {asking}"));
+            match asking {
+                "the secret" => message.hint("pipe it in, or pass --secret-file PATH"),
+                "a new passphrase" => message.hint(
+                    "pass --passphrase-file PATH or --new-passphrase-file PATH, or make slots with --age or --machine",
+                ),
+                _ => message,
+            }
         }
         PromptError::Interrupted => Message::new(kinds::USAGE, "interrupted"),
         PromptError::Different => Message::new(

@@ -217,8 +217,13 @@ impl Session for Local {
         self.vault.meta(name).map_err(|error| self.broken(error))
     }
 
-    fn value(&mut self, name: &EntryName, field: &str) -> Result<Option<Value>, SessionError> {
-        self.vault.value(name, field).map_err(|error| self.broken(error))
+    fn entry(
+        &mut self,
+        name: &EntryName,
+        field: &str,
+    ) -> Result<Option<(Meta, Option<Value>)>, SessionError> {
+        let entry = self.vault.entry(name).map_err(|error| self.broken(error))?;
+        Ok(entry.map(|entry| (entry.meta().clone(), entry.value(field))))
     }
 
     fn entries(&mut self, wanted: &(dyn Fn(&Meta) -> bool + Sync)) -> Result<Vec<Opened>, SessionError> {

@@ -22,14 +22,14 @@ pub(crate) struct Credentials {
     pub(crate) sources: Vec<&'static str>,
 }
 
-/// Reads everything that was named; asks, if nothing was.
+/// Reads everything that was named; asks, if nothing was. Without a locked vault, it is not known what slots there are.
 ///
 /// # Errors
 /// What is named and cannot be used is an error, never skipped.
 pub(crate) fn credentials(
     run: &mut Run<'_>,
     path: &Path,
-    locked: &LockedVault,
+    locked: Option<&LockedVault>,
 ) -> Result<Credentials, Failure> {
     let options = run.global.unlock.options();
     let environment = std::mem::take(&mut run.environment);
@@ -56,7 +56,7 @@ fn credential(
     run: &mut Run<'_>,
     what: Unlocker<'_>,
     path: &Path,
-    locked: &LockedVault,
+    locked: Option<&LockedVault>,
 ) -> Result<Credential, Failure> {
     Ok(match what {
         Unlocker::IdentityFile(file) => {
@@ -75,7 +75,7 @@ fn credential(
             Credential::Passphrase(given_passphrase(run, &what)?)
         }
         Unlocker::Terminal => {
-            let passphrase = locked.slots().iter().any(|slot| matches!(slot.kind, SlotKind::Passphrase(_)));
+            let passphrase = locked.is_none_or(has_passphrase);
             if !passphrase || !run.prompt.can_ask() {
                 return Err(SessionError::Locked { path: path.to_owned(), passphrase }.into());
             }
@@ -85,6 +85,23 @@ fn credential(
             )
         }
     })
+}
+
+/// Whether there is a slot for a passphrase.
+pub(crate) fn has_passphrase(locked: &LockedVault) -> bool {
+    locked.slots().iter().any(|slot| matches!(slot.kind, SlotKind::Passphrase(_)))
+}
+
+/// Memory times passes, in KiB, that trying these credentials may cost.
+pub(crate) fn work(locked: &LockedVault, credentials: &[Credential]) -> u64 {
+    if !credentials.iter().any(|credential| matches!(credential, Credential::Passphrase(_))) {
+        return 0;
+    }
+    let cost = |kind: &SlotKind| match kind {
+        SlotKind::Passphrase(sealed) => u64::from(sealed.memory_kib).saturating_mul(sealed.passes.into()),
+        _ => 0,
+    };
+    locked.slots().iter().map(|slot| cost(&slot.kind)).fold(0, u64::saturating_add)
 }
 
 /// A passphrase that is given in a file, a descriptor or a variable.

@@ -1,0 +1,18 @@
+//! The `vault` binary from outside.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "all of this is test code, helpers too")]
+
+#[path = "cli/entries.rs"]
+mod entries;
+#[path = "cli/formats.rs"]
+mod formats;
+#[path = "cli/integrity.rs"]
+mod integrity;
+#[path = "cli/secrecy.rs"]
+mod secrecy;
+#[path = "cli/support.rs"]
+mod support;
+#[path = "cli/terminal.rs"]
+mod terminal;
+#[path = "cli/unlocking.rs"]
+mod unlocking;
