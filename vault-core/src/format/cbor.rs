@@ -138,6 +138,37 @@ impl<'b, C, T: Decode<'b, C>> Decode<'b, C> for OrNull<T> {
     }
 }
 
+/// A member that may be absent, null or a value: three different things. A plain `Option` would read null as absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member<T>(pub(crate) Option<OrNull<T>>);
+
+impl<C, T: Encode<C>> Encode<C> for Member<T> {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        match &self.0 {
+            Some(value) => value.encode(e, ctx),
+            None => e.null()?.ok(),
+        }
+    }
+
+    fn is_nil(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl<'b, C, T: Decode<'b, C>> Decode<'b, C> for Member<T> {
+    fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, decode::Error> {
+        OrNull::decode(d, ctx).map(|value| Self(Some(value)))
+    }
+
+    fn nil() -> Option<Self> {
+        Some(Self(None))
+    }
+}
+
 /// `true`, for members that are absent otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct True;

@@ -7,7 +7,7 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use crate::crypto::aead::CHUNK;
 use crate::crypto::pad::pad;
-use crate::format::cbor::{self, NotDeterministic, OrNull, TextMap, True};
+use crate::format::cbor::{self, Member, NotDeterministic, OrNull, TextMap, True};
 use crate::format::id::{BlobId, SealId};
 use crate::format::limits;
 use crate::secret::{Blob, Key, Secret};
@@ -198,7 +198,7 @@ struct AlternativeCbor {
     #[n(4)]
     fields: Option<TextMap<OrNull<FieldInfo>>>,
     #[n(5)]
-    expires: Option<OrNull<u64>>,
+    expires: Member<u64>,
     #[n(6)]
     removed: Option<True>,
 }
@@ -218,7 +218,7 @@ impl From<Alternative> for AlternativeCbor {
             name: a.name,
             attributes: nullable(a.attributes),
             fields: nullable(a.fields),
-            expires: a.expires.map(OrNull::from),
+            expires: Member(a.expires.map(OrNull::from)),
             removed: a.removed.then_some(True),
         }
     }
@@ -231,7 +231,7 @@ impl From<AlternativeCbor> for Alternative {
             name: a.name,
             attributes: from_nullable(a.attributes),
             fields: from_nullable(a.fields),
-            expires: a.expires.map(Option::from),
+            expires: a.expires.0.map(Option::from),
             removed: a.removed.is_some(),
         }
     }
