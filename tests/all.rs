@@ -2,6 +2,7 @@
 
 mod age_tool;
 mod documents;
+mod git;
 mod house;
 mod readme;
 mod reference;

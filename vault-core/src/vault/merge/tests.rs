@@ -167,6 +167,21 @@ fn two_names_for_one_entry_are_a_conflict() {
 }
 
 #[test]
+fn an_expiry_removed_there_and_changed_here_is_kept_as_none() {
+    let expiry = |vault: &Fixture, expires| {
+        vault.edit(|edit| {
+            let update = Update { expires: Some(expires), ..Update::default() };
+            edit.set(&name("a"), update, &mut SystemRandom).unwrap();
+        })
+    };
+    let base = expiry(&base(), Some(1));
+    let (after, conflicts) = merged(&expiry(&base, Some(2)), &expiry(&base, None));
+    assert_eq!(conflicts, ["a"]);
+    let meta = after.unlock().meta(&name("a")).unwrap().unwrap();
+    assert_eq!((meta.expires, meta.alternatives[0].expires), (Some(2), Some(None)));
+}
+
+#[test]
 fn two_entries_that_get_one_name_become_one_in_conflict() {
     let base = base();
     let (after, conflicts) = merged(&rename(&base, "a", "n"), &base.set("n", b"new"));

@@ -1,0 +1,43 @@
+//! The keyed merge alone, on random histories in memory: few names, many renames, merges of merges in both orders.
+
+use vault_core::format::front::Pages;
+
+use super::failures;
+use super::model::State;
+use super::world::World;
+
+/// One history: a pool of states, each made from one or two others.
+fn history(seed: u64) -> Result<usize, String> {
+    let (mut world, first) = World::new(seed, Pages::Few, 3);
+    world.fresh_names = 3;
+    let mut states: Vec<State> = vec![first];
+    let mut merges = 0;
+    for _ in 0..14 {
+        let from = states.len().saturating_sub(5);
+        let pick = |world: &mut World, states: &[State]| {
+            let at = from + world.rng.below(states.len() - from);
+            states[at].clone()
+        };
+        let state = pick(&mut world, &states);
+        if world.rng.one_in(2) {
+            let count = 1 + world.rng.below(4);
+            states.push(world.random_save(&state, count));
+        } else {
+            let other = pick(&mut world, &states);
+            let merged = world.keyed(&state, &other, None)?;
+            merges += 1;
+            if world.rng.one_in(3) {
+                states.push(world.keyed(&other, &state, None)?);
+            }
+            states.push(merged);
+        }
+    }
+    Ok(merges)
+}
+
+#[test]
+fn no_value_is_lost_by_any_order_of_keyed_merges() {
+    let count = super::histories("VAULT_KEYED_HISTORIES", 150);
+    let wrong = failures(count, history);
+    assert!(wrong.is_empty(), "{} of {count}: {}", wrong.len(), wrong[0]);
+}
