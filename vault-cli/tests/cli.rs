@@ -1,6 +1,11 @@
 //! The `vault` binary from outside.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "all of this is test code, helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "all of this is test code, helpers too"
+)]
 
 #[path = "cli/entries.rs"]
 mod entries;
