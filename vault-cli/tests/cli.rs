@@ -1,6 +1,7 @@
 //! The `vault` binary from outside.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "all of this is test code, helpers too")]
+#![allow(clippy::disallowed_methods, reason = "the bans of clippy.toml are for the program")]
 
 #[path = "cli/entries.rs"]
 mod entries;
