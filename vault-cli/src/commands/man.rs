@@ -1,12 +1,9 @@
 //! `vault man FOLDER`.
 
-#![expect(clippy::disallowed_methods, reason = "man pages are no secrets")]
-
-use std::fs;
 use std::path::Path;
 
 use clap::CommandFactory;
-use vault_core::store::{self, Existing, ReplaceError};
+use vault_core::store::{Dir, Existing, ReplaceError};
 
 use super::Run;
 use crate::cli::{Cli, Man};
@@ -27,21 +24,20 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Man) -> Result<Exit, Failure> {
 fn write_pages(folder: &Path) -> Result<usize, Failure> {
     let failed = |path: &Path| {
         let path = path.to_owned();
-        |error| Failure::FileNotWritten { path, error }
+        |error| Failure::NotStored { path, error }
     };
-    fs::create_dir_all(folder).map_err(failed(folder))?;
+    let dir = Dir::open_or_create(folder).map_err(failed(folder))?;
     let mut root = Cli::command();
     root.build();
     let mut pages = 0;
     for command in std::iter::once(&root).chain(root.get_subcommands()) {
         let name = command.get_display_name().unwrap_or(command.get_name()).to_owned();
-        let mut page = Vec::new();
-        let path = folder.join(format!("{name}.1"));
-        clap_mangen::Man::new(command.clone()).title(&name).render(&mut page).map_err(failed(&path))?;
-        store::write_file(&path, PUBLIC, Existing::Replace, |out| -> Result<(), ReplaceError> {
-            Ok(out.write_all(&page)?)
+        let page = clap_mangen::Man::new(command.clone()).title(&name);
+        let file = format!("{name}.1");
+        dir.write_file(Path::new(&file), PUBLIC, Existing::Replace, |out| -> Result<(), ReplaceError> {
+            Ok(page.render(out)?)
         })
-        .map_err(|error| Failure::NotStored { path: path.clone(), error })?;
+        .map_err(failed(&folder.join(&file)))?;
         pages += 1;
     }
     Ok(pages)
@@ -51,6 +47,8 @@ const PUBLIC: u32 = 0o644;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
