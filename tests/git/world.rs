@@ -77,13 +77,13 @@ impl World {
         let identity = Identity::generate();
         let mut new = NewVault::generate(pages, &mut rng);
         let label = Label::parse("me").unwrap();
-        let slot =
-            new_age_slot(&new.parts(), label, &identity.recipient(), new.master(), &mut rng).unwrap();
+        let slot = new_age_slot(&new.parts(), label, &identity.recipient(), new.master(), &mut rng).unwrap();
         new.add_slot(slot);
         let saved = new.finish("tester", 1_000, &mut rng).unwrap();
         let text = Arc::new(saved.text.to_vec().unwrap());
         let locked = LockedVault::open(Arc::<Vec<u8>>::clone(&text)).unwrap();
-        let Ok(key) = locked.unlock(&[Credential::Identities(vec![identity])], &UnlockPolicy::default()) else {
+        let Ok(key) = locked.unlock(&[Credential::Identities(vec![identity])], &UnlockPolicy::default())
+        else {
             panic!("a new vault opens")
         };
         let mut world = Self {
@@ -155,24 +155,43 @@ impl World {
         State { text: Arc::new(saved.text.to_vec().unwrap()), map, saves }
     }
 
-    /// A save of so many random operations.
+    /// A save of so many random operations, each of which leaves a trace: one that came to nothing is no change of lines, and
+    /// text merges need not notice it.
     pub(super) fn random_save(&mut self, state: &State, count: usize) -> State {
-        let mut map = state.map.clone();
-        let mut ops = Vec::new();
-        while ops.len() < count {
-            let op = self.random_op(&map);
-            op.apply(&mut map);
-            ops.push(op);
-        }
-        // An entry that was made and removed again, or a name changed to and fro, is still a change of lines or none.
-        if map == state.map {
-            let (name, field) = ("entry/0".to_owned(), "secret".to_owned());
-            if map.get(&name).is_none_or(|entry| entry.alternatives.is_empty()) {
-                ops.push(Op::Field { name, field, value: Some(self.value()) });
-            } else {
-                ops.push(Op::Remove { name });
+        loop {
+            let mut map = state.map.clone();
+            let mut ops: Vec<Op> = Vec::new();
+            while ops.len() < count {
+                let op = self.random_op(&map);
+                op.apply(&mut map);
+                ops.push(op);
+            }
+            let names = |op: &Op| op.names().into_iter().cloned().collect::<Vec<_>>();
+            if ops.iter().flat_map(names).all(|name| map.get(&name) != state.map.get(&name)) {
+                return self.save(state, ops);
             }
         }
+    }
+
+    /// Any random operations, also such that come to nothing.
+    pub(super) fn wild_save(&mut self, state: &State, count: usize) -> State {
+        let mut map = state.map.clone();
+        let mut ops = Vec::new();
+        for _ in 0..count {
+            let op = self.random_op(&map);
+            op.apply(&mut map);
+            if self.rng.one_in(5)
+                && let Op::Field { name, .. } = &op
+            {
+                let gone = Op::Remove { name: name.clone() };
+                gone.apply(&mut map);
+                ops.extend([op, gone]);
+            } else {
+                ops.push(op);
+            }
+        }
+        let name = format!("mark/{}", self.rng.below(1_000));
+        ops.push(Op::Field { name, field: "secret".to_owned(), value: Some(self.value()) });
         self.save(state, ops)
     }
 
@@ -201,7 +220,11 @@ impl World {
             15 | 16 if !map.contains_key(&fresh) => Op::Rename { from: name, to: fresh },
             15 | 16 => {
                 let gone = format!("entry/{}", self.rng.below(6));
-                if map.contains_key(&gone) { Op::Remove { name: gone } } else { Op::Rename { from: name, to: gone } }
+                if map.contains_key(&gone) {
+                    Op::Remove { name: gone }
+                } else {
+                    Op::Rename { from: name, to: gone }
+                }
             }
             _ => match map.get(&fresh) {
                 Some(entry) if !entry.alternatives.is_empty() => self.settle(map, fresh),
@@ -228,7 +251,10 @@ impl World {
     pub(super) fn clean(&self, ours: &State, theirs: &State, text: Vec<u8>) -> Result<State, String> {
         let (map, known) = self.read(&text).map_err(|why| format!("REJECTED: {why:?}"))?;
         let expected = expect(ours, theirs, &self.saves);
-        if !expected.both.is_empty() && !ours.saves.is_subset(&theirs.saves) && !theirs.saves.is_subset(&ours.saves) {
+        if !expected.both.is_empty()
+            && !ours.saves.is_subset(&theirs.saves)
+            && !theirs.saves.is_subset(&ours.saves)
+        {
             // Both touched it and git saw no conflict: only when they did so in the same bytes.
             if ours.map != map && theirs.map != map {
                 return Err(format!("{:?} was changed on both sides and merged as text", expected.both));
@@ -236,6 +262,16 @@ impl World {
         }
         expected.check(&map, ours, theirs, &|value| self.written[value])?;
         self.state(map, &known, text, ours, theirs)
+    }
+
+    /// The model's state of two that changed different entries; its text is not made.
+    pub(super) fn united(&self, ours: &State, theirs: &State) -> Result<State, String> {
+        let expected = expect(ours, theirs, &self.saves);
+        if !expected.both.is_empty() && !ours.saves.is_subset(&theirs.saves) {
+            return Err(format!("{:?} was changed on both sides and merged as text", expected.both));
+        }
+        let saves = ours.saves.union(&theirs.saves).copied().collect();
+        Ok(State { text: Arc::clone(&ours.text), map: expected.exact, saves })
     }
 
     fn state(
@@ -276,7 +312,8 @@ impl World {
         expected
             .check(&map, ours, theirs, &|value| self.written[value])
             .map_err(|why| format!("the keyed merge is WRONG: {why}"))?;
-        let in_conflict = |name: &&EntryName| map.get(name.as_str()).is_some_and(|e| !e.alternatives.is_empty());
+        let in_conflict =
+            |name: &&EntryName| map.get(name.as_str()).is_some_and(|e| !e.alternatives.is_empty());
         if let Some(name) = new.conflicts.iter().find(|name| !in_conflict(name)) {
             return Err(format!("{name:?} is said to be in conflict and is not"));
         }
@@ -321,7 +358,9 @@ impl World {
 
 fn written(op: &Op) -> Vec<String> {
     match op {
-        Op::Field { value: Some(value), .. } | Op::Attribute { value: Some(value), .. } => vec![value.clone()],
+        Op::Field { value: Some(value), .. } | Op::Attribute { value: Some(value), .. } => {
+            vec![value.clone()]
+        }
         Op::Expiry { expires: Some(at), .. } => vec![at.to_string()],
         _ => Vec::new(),
     }
