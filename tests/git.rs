@@ -10,8 +10,12 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod histories;
 mod keyed;
 mod model;
+mod named;
+mod rates;
+mod repo;
 mod world;
 
 /// How many random histories: as the environment variable says, which the campaign script sets.

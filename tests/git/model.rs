@@ -154,7 +154,7 @@ impl<'a> News<'a> {
 /// What a merge of two states must hold.
 pub(super) struct Expected {
     /// Entries that at most one side touched, or where the rule is plain: exactly these, and no others but in `mixed`.
-    exact: Map,
+    pub(super) exact: Map,
     /// Groups of names, tied by renames, that both sides touched in ways that only the whole rule settles.
     mixed: Vec<BTreeSet<String>>,
     /// Every name that both sides touched, or that is tied to one.

@@ -155,24 +155,43 @@ impl World {
         State { text: Arc::new(saved.text.to_vec().unwrap()), map, saves }
     }
 
-    /// A save of so many random operations.
+    /// A save of so many random operations, each of which leaves a trace: one that came to nothing is no change of lines, and
+    /// text merges need not notice it.
     pub(super) fn random_save(&mut self, state: &State, count: usize) -> State {
-        let mut map = state.map.clone();
-        let mut ops = Vec::new();
-        while ops.len() < count {
-            let op = self.random_op(&map);
-            op.apply(&mut map);
-            ops.push(op);
-        }
-        // An entry that was made and removed again, or a name changed to and fro, is still a change of lines or none.
-        if map == state.map {
-            let (name, field) = ("entry/0".to_owned(), "secret".to_owned());
-            if map.get(&name).is_none_or(|entry| entry.alternatives.is_empty()) {
-                ops.push(Op::Field { name, field, value: Some(self.value()) });
-            } else {
-                ops.push(Op::Remove { name });
+        loop {
+            let mut map = state.map.clone();
+            let mut ops: Vec<Op> = Vec::new();
+            while ops.len() < count {
+                let op = self.random_op(&map);
+                op.apply(&mut map);
+                ops.push(op);
+            }
+            let names = |op: &Op| op.names().into_iter().cloned().collect::<Vec<_>>();
+            if ops.iter().flat_map(names).all(|name| map.get(&name) != state.map.get(&name)) {
+                return self.save(state, ops);
             }
         }
+    }
+
+    /// Any random operations, also such that come to nothing.
+    pub(super) fn wild_save(&mut self, state: &State, count: usize) -> State {
+        let mut map = state.map.clone();
+        let mut ops = Vec::new();
+        for _ in 0..count {
+            let op = self.random_op(&map);
+            op.apply(&mut map);
+            if self.rng.one_in(5)
+                && let Op::Field { name, .. } = &op
+            {
+                let gone = Op::Remove { name: name.clone() };
+                gone.apply(&mut map);
+                ops.extend([op, gone]);
+            } else {
+                ops.push(op);
+            }
+        }
+        let name = format!("mark/{}", self.rng.below(1_000));
+        ops.push(Op::Field { name, field: "secret".to_owned(), value: Some(self.value()) });
         self.save(state, ops)
     }
 
@@ -243,6 +262,16 @@ impl World {
         }
         expected.check(&map, ours, theirs, &|value| self.written[value])?;
         self.state(map, &known, text, ours, theirs)
+    }
+
+    /// The model's state of two that changed different entries; its text is not made.
+    pub(super) fn united(&self, ours: &State, theirs: &State) -> Result<State, String> {
+        let expected = expect(ours, theirs, &self.saves);
+        if !expected.both.is_empty() && !ours.saves.is_subset(&theirs.saves) {
+            return Err(format!("{:?} was changed on both sides and merged as text", expected.both));
+        }
+        let saves = ours.saves.union(&theirs.saves).copied().collect();
+        Ok(State { text: Arc::clone(&ours.text), map: expected.exact, saves })
     }
 
     fn state(
