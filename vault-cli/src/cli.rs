@@ -198,9 +198,11 @@ pub(crate) struct Init {
     /// Who can open it.
     #[command(flatten)]
     pub(crate) slots: NewSlots,
-    /// Number of pages: 4096 for many entries or many people
-    #[arg(long, value_name = "N", default_value = "256", value_parser = ["256", "4096"])]
-    pub(crate) pages: String,
+    /// Number of pages: 4096 takes 70 KiB more, and lets branches that change several entries merge
+    ///
+    /// [default: 4096 inside a git work tree, 256 elsewhere]
+    #[arg(long, value_name = "N", value_parser = ["256", "4096"])]
+    pub(crate) pages: Option<String>,
     /// Do not touch .gitattributes
     #[arg(long)]
     pub(crate) no_gitattributes: bool,

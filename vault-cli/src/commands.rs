@@ -114,7 +114,12 @@ impl Run<'_> {
             self.voice.transient("");
         }
         let session = session?;
-        Ok(session.by(self.environment.author(), self.now).with_sources(credentials.sources))
+        // A restart makes merges with older branches need a key, so git work trees are asked first: see `status`.
+        let longest_log = if context::in_work_tree(path) { usize::MAX } else { LONGEST_LOG };
+        Ok(session
+            .by(self.environment.author(), self.now)
+            .with_sources(credentials.sources)
+            .restarting_beyond(longest_log))
     }
 }
 
@@ -173,6 +178,8 @@ fn found(
     }
 }
 
+/// Seals after which the log is restarted by itself, outside of git work trees. docs/format.md, "Restart".
+const LONGEST_LOG: usize = 4_096;
 /// Memory times passes, in KiB, that takes about a second: worth a line on the terminal.
 const SLOW: u64 = 2 << 20;
 /// Likeness from which on a name is worth a question.

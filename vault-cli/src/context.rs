@@ -164,6 +164,16 @@ pub(crate) fn new_vault(
     Ok(Location { path, reason })
 }
 
+/// Whether the file at this path is, or would be, inside a git work tree.
+pub(crate) fn in_work_tree(path: &Path) -> bool {
+    let real = path.canonicalize().ok();
+    let folder = real.as_deref().unwrap_or(path).parent().map(|folder| {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
+    });
+    folder.is_some_and(|folder| work_tree(&folder).is_some())
+}
+
 /// The root of the git work tree that a folder belongs to.
 pub(crate) fn work_tree(folder: &Path) -> Option<&Path> {
     folder.ancestors().find(|folder| is_repository_root(folder))

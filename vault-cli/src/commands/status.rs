@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Run;
 use crate::cli::Status;
-use crate::context::{Unlocker, unlock_sources};
+use crate::context::{self, Unlocker, unlock_sources};
 use crate::failure::Failure;
 use crate::message::Exit;
 use crate::session::{Facts, Session, open_locked};
@@ -25,7 +25,9 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
         unlock_with: sources,
         vault: None,
         unlocked: None,
+        offers_compact: false,
     };
+    let in_work_tree = context::in_work_tree(&location.path);
     let locked = match open_locked(&location.path) {
         Ok(locked) => locked,
         Err(error) => {
@@ -46,7 +48,11 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
     // Nobody is asked for a status.
     if !asks {
         match run.unlock(&location.path) {
-            Ok(session) => json.unlocked = Some(session.facts().into()),
+            Ok(session) => {
+                let facts = session.facts();
+                json.offers_compact = in_work_tree && facts.seals >= LONG_LOG;
+                json.unlocked = Some(facts.into());
+            }
             Err(error) => {
                 print(run, &json)?;
                 return Err(error);
@@ -65,6 +71,7 @@ struct Json {
     unlock_with: Vec<&'static str>,
     vault: Option<Vault>,
     unlocked: Option<Unlocked>,
+    offers_compact: bool,
 }
 
 #[derive(Serialize)]
@@ -119,5 +126,11 @@ fn print(run: &mut Run<'_>, status: &Json) -> Result<(), Failure> {
             unlocked.generation, unlocked.seals, unlocked.epoch
         ));
     }
+    if status.offers_compact {
+        lines.push("the log is long: \"vault compact\" makes the file smaller; merging with older branches then takes a key".to_owned());
+    }
     Ok(run.output.lines(lines)?)
 }
+
+/// Seals after which `status` offers to restart the log of a vault in a git work tree. docs/format.md, "Restart".
+const LONG_LOG: usize = 10_000;

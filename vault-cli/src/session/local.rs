@@ -33,6 +33,8 @@ pub(crate) struct Local {
     author: String,
     now: u64,
     sources: Vec<&'static str>,
+    /// A log with more seals is restarted by the save that finds it so long.
+    longest_log: usize,
 }
 
 impl Local {
@@ -57,7 +59,20 @@ impl Local {
 
     /// A session on a vault that is unlocked already.
     pub(crate) fn of(path: &Path, vault: UnlockedVault) -> Self {
-        Self { path: path.to_owned(), vault, author: String::new(), now: 0, sources: Vec::new() }
+        Self {
+            path: path.to_owned(),
+            vault,
+            author: String::new(),
+            now: 0,
+            sources: Vec::new(),
+            longest_log: usize::MAX,
+        }
+    }
+
+    /// Restarts the log by itself once it has more seals than that.
+    pub(crate) fn restarting_beyond(mut self, seals: usize) -> Self {
+        self.longest_log = seals;
+        self
     }
 
     /// Says who changes the vault, and when.
@@ -256,6 +271,10 @@ impl Session for Local {
         let (lock, vault) = self.lock()?;
         let (saved, outcomes) = self.apply(&vault, changes, progress)?;
         self.save(lock, &saved)?;
+        if vault.seals() >= self.longest_log {
+            // The change is stored. If the log cannot be restarted now, the next save will try again.
+            drop(self.compact(None));
+        }
         Ok(Committed { outcomes, generation: saved.generation })
     }
 
@@ -307,3 +326,48 @@ pub(crate) fn attachment(vault: &Path, value: &mut dyn Read, limit: u64) -> Resu
 /// How long another process may take to save before this one gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 const SPOOL_BUFFER: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use vault_core::format::slot::Label;
+    use vault_core::keys::age::Identity;
+    use vault_core::keys::new_age_slot;
+    use vault_core::secret::Secret;
+    use vault_core::vault::create::NewVault;
+
+    use super::*;
+
+    #[test]
+    fn a_log_that_grew_too_long_is_restarted_and_forgets_no_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets.vault");
+        let identity = Identity::generate();
+        let mut new = NewVault::generate(Pages::Few, &mut SystemRandom);
+        let label = Label::parse("me").unwrap();
+        let slot = new_age_slot(&new.parts(), label, &identity.recipient(), new.master(), &mut SystemRandom);
+        new.add_slot(slot.unwrap());
+        store::create(&path, &new.finish("tester", 1, &mut SystemRandom).unwrap().text, 0o600).unwrap();
+        let credentials = [Credential::Identities(vec![identity])];
+        let open = || {
+            let locked = open_locked(&path).ok().unwrap();
+            Local::unlock(&path, locked, &credentials, &UnlockPolicy::default()).ok().unwrap()
+        };
+
+        let mut longest = 0;
+        for i in 0..12 {
+            let value = NewValue::Inline(Secret::new(vec![7]));
+            let update =
+                Update { fields: BTreeMap::from([("secret".to_owned(), Some(value))]), ..Update::default() };
+            let name = EntryName::parse(&format!("entry/{i}")).unwrap();
+            let change = Change::Set { name, update, expect: Expect::Anything };
+            let session = open().by("tester".to_owned(), 2);
+            session.restarting_beyond(4).commit(vec![change], &mut |_| ()).ok().unwrap();
+            longest = longest.max(open().facts().seals);
+        }
+        assert_eq!(longest, 4, "the save that finds four seals leaves one");
+        assert_eq!(open().list().ok().unwrap().len(), 12);
+        assert!(open().facts().generation > 12, "the count goes on");
+    }
+}
