@@ -7,7 +7,7 @@ use memchr::memmem;
 
 use crate::format::front::{Front, Pages};
 use crate::format::id::{BlobId, EntryId};
-use crate::format::lines::FormatError;
+use crate::format::lines::{FormatError, malformed};
 use crate::format::page::{FULL_CHUNK, Page, blob_prefix};
 use crate::format::{limits, text};
 use crate::source::Source;
@@ -35,6 +35,12 @@ impl PageIndex {
     pub fn build(source: &dyn Source, front: &Front) -> Result<Self, FormatError> {
         let pages = front.header.pages;
         let mut starts = Vec::with_capacity(usize::from(pages.count()) + 1);
+        // What stands between the log and the first page would be skipped, and may be a merge's conflict.
+        if !holds(source, front.pages_at, Page::fixed_line(pages, 0).as_bytes())? {
+            let found = read(source, front.pages_at, PROBE)?;
+            let line = found.split(|&byte| byte == b'\n').next().unwrap_or_default();
+            return Err(malformed(line, front.pages_at, "all pages"));
+        }
         let finder = memmem::Finder::new(NEWLINE_PAGE);
         // From the newline before the first page on, in steps that overlap by what is looked for.
         let mut at = front.pages_at - 1;
