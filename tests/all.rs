@@ -3,7 +3,9 @@
 mod age_tool;
 mod documents;
 mod git;
+mod hostile;
 mod house;
+mod model;
 mod readme;
 mod reference;
 mod tamper;
