@@ -179,10 +179,8 @@ fn every_line_deleted_doubled_swapped_or_moved() {
         trial.open(&doubled, || format!("line {at} doubled"));
         // Lines with content go everywhere; fixed lines only near, as there are many of them.
         let reach = if content[at] { lines.len() } else { at + 3 };
-        for other in at + 1..lines.len() {
-            if other >= reach && !content[other] {
-                continue;
-            }
+        let others = (at + 1..lines.len()).zip(&content[at + 1..]);
+        for (other, _) in others.filter(|&(other, content)| other < reach || *content) {
             let mut swapped = lines.clone();
             swapped.swap(at, other);
             trial.open(&swapped.concat(), || format!("lines {at} and {other} swapped"));

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use vault_core::format::entry::{Meta, Secrets};
 use vault_core::secret::Secret;
-use vault_fuzz::{Forge, Wanted, two_parts};
+use vault_fuzz::{Forge, Wanted, two_parts, worth_a_file};
 
 fuzz_target!(|data: &[u8]| {
     let Some((meta, secrets)) = two_parts(data) else { return };
@@ -12,8 +12,13 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(again) = &decoded {
         assert_eq!(again.encode(), meta, "there is one encoding");
     }
-    if let Ok(again) = Secrets::decode(&Secret::new(secrets.to_vec())) {
+    let values = Secrets::decode(&Secret::new(secrets.to_vec()));
+    let both = decoded.is_ok() && values.is_ok();
+    if let Ok(again) = values {
         assert_eq!(again.encode().expose(), secrets, "there is one encoding");
+    }
+    if !worth_a_file(both, data) {
+        return;
     }
     let forge = Forge::get();
     let name = decoded.as_ref().map_or("x", |meta| meta.name.as_str());

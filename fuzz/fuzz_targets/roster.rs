@@ -3,12 +3,15 @@
 
 use libfuzzer_sys::fuzz_target;
 use vault_core::format::roster::Roster;
-use vault_fuzz::{Forge, Wanted};
+use vault_fuzz::{Forge, Wanted, worth_a_file};
 
 fuzz_target!(|data: &[u8]| {
     let decoded = Roster::decode(data);
     if let Ok(again) = &decoded {
         assert_eq!(again.encode(), data, "there is one encoding");
+    }
+    if !worth_a_file(decoded.is_ok(), data) {
+        return;
     }
     let forge = Forge::get();
     let accepted = forge.exercise(forge.text(&Wanted { roster: Some(data), ..Wanted::default() }));

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use vault_core::format::seal::{Changes, Links};
-use vault_fuzz::{Forge, Wanted, two_parts};
+use vault_fuzz::{Forge, Wanted, two_parts, worth_a_file};
 
 fuzz_target!(|data: &[u8]| {
     let Some((links, changes)) = two_parts(data) else { return };
@@ -13,6 +13,9 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(changes_again) = &decoded.1 {
         assert_eq!(changes_again.encode(), changes, "there is one encoding");
+    }
+    if !worth_a_file(decoded.0.is_ok() && decoded.1.is_ok(), data) {
+        return;
     }
     let forge = Forge::get();
     forge.exercise(forge.text(&Wanted { links: Some(links), changes: Some(changes), ..Wanted::default() }));
