@@ -1,7 +1,11 @@
 //! Vaults in real git repositories: merged as text by plain git, by the keyed merge where git reports a conflict, and
 //! compared with a plain model. No merge driver is installed.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests fail by panicking, and print figures")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests fail by panicking, and print figures"
+)]
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

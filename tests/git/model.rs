@@ -25,15 +25,37 @@ pub(super) struct Alternative {
 
 #[derive(Clone, Debug)]
 pub(super) enum Op {
-    Field { name: String, field: String, value: Option<String> },
-    Attribute { name: String, key: String, value: Option<String> },
-    Expiry { name: String, expires: Option<u64> },
-    Remove { name: String },
-    Rename { from: String, to: String },
+    Field {
+        name: String,
+        field: String,
+        value: Option<String>,
+    },
+    Attribute {
+        name: String,
+        key: String,
+        value: Option<String>,
+    },
+    Expiry {
+        name: String,
+        expires: Option<u64>,
+    },
+    Remove {
+        name: String,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
     /// `pick`: an alternative, or what stands in the entry. `others`: names that the alternatives bring in.
-    Resolve { name: String, pick: Option<usize>, others: Vec<String> },
+    Resolve {
+        name: String,
+        pick: Option<usize>,
+        others: Vec<String>,
+    },
     /// What a keyed merge did to these names: what exactly, only its rule says.
-    Merge { names: BTreeSet<String> },
+    Merge {
+        names: BTreeSet<String>,
+    },
 }
 
 /// One state of a vault: its content, and the saves that led to it.
@@ -298,8 +320,10 @@ impl Expected {
             let (a, b, result_tokens) = (of(&ours.map), of(&theirs.map), of(result));
             let new_here = a.iter().filter(|value| !theirs.saves.contains(&wrote(value)));
             let new_there = b.iter().filter(|value| !ours.saves.contains(&wrote(value)));
-            if let Some(lost) =
-                new_here.chain(new_there).chain(a.intersection(&b)).find(|value| !result_tokens.contains(*value))
+            if let Some(lost) = new_here
+                .chain(new_there)
+                .chain(a.intersection(&b))
+                .find(|value| !result_tokens.contains(*value))
             {
                 return Err(format!(
                     "{lost} of {group:?} is lost\nours {:?}\ntheirs {:?}\nresult {:?}",

@@ -77,13 +77,13 @@ impl World {
         let identity = Identity::generate();
         let mut new = NewVault::generate(pages, &mut rng);
         let label = Label::parse("me").unwrap();
-        let slot =
-            new_age_slot(&new.parts(), label, &identity.recipient(), new.master(), &mut rng).unwrap();
+        let slot = new_age_slot(&new.parts(), label, &identity.recipient(), new.master(), &mut rng).unwrap();
         new.add_slot(slot);
         let saved = new.finish("tester", 1_000, &mut rng).unwrap();
         let text = Arc::new(saved.text.to_vec().unwrap());
         let locked = LockedVault::open(Arc::<Vec<u8>>::clone(&text)).unwrap();
-        let Ok(key) = locked.unlock(&[Credential::Identities(vec![identity])], &UnlockPolicy::default()) else {
+        let Ok(key) = locked.unlock(&[Credential::Identities(vec![identity])], &UnlockPolicy::default())
+        else {
             panic!("a new vault opens")
         };
         let mut world = Self {
@@ -201,7 +201,11 @@ impl World {
             15 | 16 if !map.contains_key(&fresh) => Op::Rename { from: name, to: fresh },
             15 | 16 => {
                 let gone = format!("entry/{}", self.rng.below(6));
-                if map.contains_key(&gone) { Op::Remove { name: gone } } else { Op::Rename { from: name, to: gone } }
+                if map.contains_key(&gone) {
+                    Op::Remove { name: gone }
+                } else {
+                    Op::Rename { from: name, to: gone }
+                }
             }
             _ => match map.get(&fresh) {
                 Some(entry) if !entry.alternatives.is_empty() => self.settle(map, fresh),
@@ -228,7 +232,10 @@ impl World {
     pub(super) fn clean(&self, ours: &State, theirs: &State, text: Vec<u8>) -> Result<State, String> {
         let (map, known) = self.read(&text).map_err(|why| format!("REJECTED: {why:?}"))?;
         let expected = expect(ours, theirs, &self.saves);
-        if !expected.both.is_empty() && !ours.saves.is_subset(&theirs.saves) && !theirs.saves.is_subset(&ours.saves) {
+        if !expected.both.is_empty()
+            && !ours.saves.is_subset(&theirs.saves)
+            && !theirs.saves.is_subset(&ours.saves)
+        {
             // Both touched it and git saw no conflict: only when they did so in the same bytes.
             if ours.map != map && theirs.map != map {
                 return Err(format!("{:?} was changed on both sides and merged as text", expected.both));
@@ -276,7 +283,8 @@ impl World {
         expected
             .check(&map, ours, theirs, &|value| self.written[value])
             .map_err(|why| format!("the keyed merge is WRONG: {why}"))?;
-        let in_conflict = |name: &&EntryName| map.get(name.as_str()).is_some_and(|e| !e.alternatives.is_empty());
+        let in_conflict =
+            |name: &&EntryName| map.get(name.as_str()).is_some_and(|e| !e.alternatives.is_empty());
         if let Some(name) = new.conflicts.iter().find(|name| !in_conflict(name)) {
             return Err(format!("{name:?} is said to be in conflict and is not"));
         }
@@ -321,7 +329,9 @@ impl World {
 
 fn written(op: &Op) -> Vec<String> {
     match op {
-        Op::Field { value: Some(value), .. } | Op::Attribute { value: Some(value), .. } => vec![value.clone()],
+        Op::Field { value: Some(value), .. } | Op::Attribute { value: Some(value), .. } => {
+            vec![value.clone()]
+        }
         Op::Expiry { expires: Some(at), .. } => vec![at.to_string()],
         _ => Vec::new(),
     }
