@@ -1,5 +1,7 @@
 //! One test binary; one module per concern.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
 mod age_tool;
 mod documents;
 mod git;

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use vault_core::error::EditError;
 use vault_core::format::front::{Front, Pages};
-use vault_core::format::page::{Blobs, Page};
+use vault_core::format::page::{Look, Page};
 use vault_core::format::pages::PageIndex;
 use vault_core::format::text;
 use vault_core::secret::Secret;
@@ -361,7 +361,7 @@ fn written_again(text: &Arc<Vec<u8>>) -> Vec<u8> {
     out.push(b'\n');
     let starts = PageIndex::build(source, &front).unwrap();
     for number in 0..pages.count() {
-        let page = Page::parse(source, pages, number, starts.start(number), Blobs::Canonical).unwrap();
+        let page = Page::parse(source, pages, number, starts.start(number), Look::Canonical).unwrap();
         out.extend_from_slice(Page::fixed_line(pages, number).as_bytes());
         out.extend(page.head.iter().flat_map(vault_core::format::front::Head::write));
         for entry in &page.entries {

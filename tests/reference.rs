@@ -11,6 +11,7 @@ use vault_core::keys::Credential;
 use vault_core::secret::{Passphrase, Secret};
 use vault_core::vault::blob::BlobWriter;
 use vault_core::vault::edit::{NewValue, Update};
+use vault_core::vault::merge::{MergeContext, Merged, merge};
 use vault_tests::fixture::{Fixture, identities, identity_file, inline, machine_key_file, name, read};
 use vault_tests::python::{Opener, Reader, interpreter, root};
 
@@ -59,6 +60,40 @@ fn compact(vault: &Fixture, pages: Pages) -> Fixture {
     vault.with(saved.text.to_vec().unwrap())
 }
 
+/// Everything that a keyed merge can put in conflict, and what it can unite.
+fn in_conflict(base: &Fixture) -> Fixture {
+    let side = |value: &[u8], expires: Option<u64>, url: Option<&str>, size: usize| {
+        base.edit(|edit| {
+            let random = &mut SystemRandom;
+            let update = Update {
+                attributes: BTreeMap::from([("url".to_owned(), url.map(str::to_owned))]),
+                expires: Some(expires),
+                ..inline("token", value)
+            };
+            edit.set(&name("plain"), update, random).unwrap();
+            edit.set(&name("files/large"), attachment(size), random).unwrap();
+            if size == 0 {
+                edit.remove(&name("overflow")).unwrap();
+                edit.rename(&name("renamed"), &name("renamed/theirs"), random).unwrap();
+            } else {
+                edit.set(&name("overflow"), inline("f0", b"changed"), random).unwrap();
+                edit.rename(&name("renamed"), &name("renamed/ours"), random).unwrap();
+                edit.set(&name("only/ours"), inline("secret", b"1"), random).unwrap();
+            }
+        })
+    };
+    let ours = side(b"ours", Some(7), Some("https://ours.example"), 70_000);
+    let theirs = side(b"theirs", None, None, 0);
+    let mut context = MergeContext { now: 9, author: "merger", random: &mut SystemRandom };
+    let merged = match merge(&ours.unlock(), &theirs.unlock(), Some(&base.unlock()), &mut context) {
+        Ok(Merged::New(merged)) => merged,
+        Ok(_) => panic!("each side has something new"),
+        Err(error) => panic!("{error}"),
+    };
+    assert!(merged.conflicts.len() >= 4, "{:?}", merged.conflicts);
+    base.with(merged.text.to_vec().unwrap())
+}
+
 #[test]
 fn python_finds_the_same_in_what_rust_writes() {
     let folder = tempfile::tempdir().unwrap();
@@ -76,6 +111,7 @@ fn python_finds_the_same_in_what_rust_writes() {
         let compacted = compact(&tips, other);
         let states = [
             ("new", Fixture::with_passphrase(pages, PHRASE)),
+            ("in conflict", in_conflict(&vault)),
             ("joined", tips.set("joins", b"both")),
             ("compacted again", compact(&compacted.set("after", b"compaction"), pages)),
             ("full", vault),

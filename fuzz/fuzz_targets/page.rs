@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use vault_core::format::front::{Head, Pages};
 use vault_core::format::id::SealId;
-use vault_core::format::page::{Blobs, Page};
+use vault_core::format::page::{Look, Page};
 use vault_fuzz::{Forge, Wanted, worth_a_file};
 
 fuzz_target!(|data: &[u8]| {
@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
     let number = u16::from(forge.entry_id("seed").0[0]);
     let head = Head { seal: SealId([2; 16]), tag: [0; 32] };
     let section = [Page::fixed_line(Pages::Few, number).as_bytes(), &head.write(), data].concat();
-    let parsed = Page::parse(&section, Pages::Few, number, 0, Blobs::Canonical);
+    let parsed = Page::parse(&section, Pages::Few, number, 0, Look::Canonical);
     if !worth_a_file(parsed.is_ok(), data) {
         return;
     }

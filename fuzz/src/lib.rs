@@ -12,7 +12,7 @@ use vault_core::crypto::derive::Keys;
 use vault_core::crypto::random::Random;
 use vault_core::format::front::{Front, Head, Header, Pages, Table};
 use vault_core::format::id::{EntryId, SealId};
-use vault_core::format::page::{Blobs, Page};
+use vault_core::format::page::{Look, Page};
 use vault_core::format::pages::PageIndex;
 use vault_core::format::roster::{Added, Roster};
 use vault_core::format::seal::{Changes, Links, Place, PlaceLink};
@@ -310,7 +310,7 @@ pub fn pages_round_trip(text: &[u8], front: &Front) {
     let index = PageIndex::build(&source, front).expect("it was checked");
     let mut again = Vec::with_capacity(text.len());
     for number in 0..pages.count() {
-        let page = Page::parse(&source, pages, number, index.start(number), Blobs::Canonical)
+        let page = Page::parse(&source, pages, number, index.start(number), Look::Canonical)
             .expect("it was checked");
         again.extend_from_slice(Page::fixed_line(pages, number).as_bytes());
         if let Some(head) = page.head {
