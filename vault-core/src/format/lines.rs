@@ -192,7 +192,7 @@ impl<'a> Lines<'a> {
                 return Err(malformed(line, offset, "more words"));
             }
             if pending.len() > max_start {
-                return Err(limit());
+                return Err(FormatError::Limit { offset, what: "a seal with links over 1 MiB" });
             }
             if !self.fill()? {
                 return Err(malformed(&self.buffer[self.next..], offset, "a newline at the end"));
