@@ -242,13 +242,13 @@ fn compaction_beside_a_new_entry_is_refused_as_text_and_merged_with_the_keys() {
     let mut case = Case::new();
     let main = case.main.clone();
     case.branch("side");
-    let mut side = main.clone();
+    let (mut side, mut compacted) = (main.clone(), main.clone());
     for number in 0.. {
         // Each new name until one lies in a page of its own, which the merge below shows.
         side = case.set(&main, &format!("alone/{number}"), &format!("77{number}"));
         case.checkout("main");
-        let compacted = case.world.compact(&main, Pages::Few);
-        case.repo.commit(&compacted);
+        compacted = case.world.compact(&main, Pages::Few);
+        case.repo.commit(&compacted.text);
         if case.repo.run(&["merge", "-q", "--no-edit", "side"]).status.success() {
             break;
         }
@@ -259,7 +259,6 @@ fn compaction_beside_a_new_entry_is_refused_as_text_and_merged_with_the_keys() {
         case.world.read(&case.repo.read()),
         Err(Refusal::Verify(VerifyError::MissingParent { .. }))
     ));
-    let compacted = State { text: case.repo.at("HEAD^1"), ..main };
     let merged = case.world.keyed(&compacted, &side, None).unwrap();
     assert_eq!(merged.map, side.map);
 }

@@ -8,17 +8,16 @@ use super::model::Op;
 use super::world::{Prng, World};
 
 const ENTRIES: usize = 200;
-const TRIALS: usize = 300;
 
-/// The share of clean merges, in per cent, with so many changed entries a side: none of them the same.
-fn clean_share(pages: Pages, changes: usize, seed: u64) -> usize {
-    let (mut world, base) = World::new(seed, pages, ENTRIES);
+/// The share of clean merges, in tenths of a per cent, with so many changed entries a side: none of them the same.
+fn clean_share(pages: Pages, changes: usize, trials: usize) -> usize {
+    let (mut world, base) = World::new(11, pages, ENTRIES);
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     std::fs::write(path("base"), &*base.text).unwrap();
-    let mut rng = Prng(seed ^ 1);
+    let mut rng = Prng(12);
     let mut clean = 0;
-    for _ in 0..TRIALS {
+    for trial in 0..trials {
         let mut free: Vec<usize> = (0..ENTRIES).collect();
         let sides = ["ours", "theirs"].map(|side| {
             let ops = (0..changes).map(|_| {
@@ -38,23 +37,26 @@ fn clean_share(pages: Pages, changes: usize, seed: u64) -> usize {
             .unwrap();
         if output.status.success() {
             clean += 1;
-            let merged = world.clean(&sides[0], &sides[1], output.stdout);
-            assert!(merged.is_ok(), "{:?}", merged.err());
+            // The random histories read every result; here a tenth will do.
+            if trial % 10 == 0 {
+                let merged = world.clean(&sides[0], &sides[1], output.stdout);
+                assert!(merged.is_ok(), "{:?}", merged.err());
+            }
         }
     }
-    clean * 100 / TRIALS
+    clean * 1_000 / trials
 }
 
 #[test]
 fn one_change_a_side_merges_cleanly_with_256_pages() {
-    let share = clean_share(Pages::Few, 1, 11);
-    println!("256 pages, one change a side: {share} % of {TRIALS} merge as text");
-    assert!(share >= 97, "{share} %");
+    let share = clean_share(Pages::Few, 1, 300);
+    println!("256 pages, one change a side: {share} of 1,000 merge as text");
+    assert!(share >= 970, "{share} of 1,000");
 }
 
 #[test]
 fn five_changes_a_side_merge_cleanly_with_4096_pages() {
-    let share = clean_share(Pages::Many, 5, 12);
-    println!("4,096 pages, five changes a side: {share} % of {TRIALS} merge as text");
-    assert!(share >= 97, "{share} %");
+    let share = clean_share(Pages::Many, 5, 150);
+    println!("4,096 pages, five changes a side: {share} of 1,000 merge as text");
+    assert!(share >= 970, "{share} of 1,000");
 }

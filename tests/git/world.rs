@@ -52,6 +52,7 @@ impl Random for Prng {
 
 /// Why a text is not a state of the vault.
 #[derive(Debug)]
+#[allow(dead_code, reason = "what is inside is printed by failing tests")]
 pub(super) enum Refusal {
     Format(vault_core::format::lines::FormatError),
     Unlock(UnlockFailure),
@@ -350,9 +351,13 @@ impl World {
     }
 
     /// The vault with its log restarted.
-    pub(super) fn compact(&mut self, state: &State, pages: Pages) -> Vec<u8> {
+    pub(super) fn compact(&mut self, state: &State, pages: Pages) -> State {
         let vault = self.unlock(&state.text).unwrap();
-        vault.compact(pages, "tester", None, 2_500, &mut self.rng).unwrap().text.to_vec().unwrap()
+        let saved = vault.compact(pages, "tester", None, 2_500, &mut self.rng).unwrap();
+        let saves = state.saves.iter().copied().chain([self.saves.len()]).collect();
+        self.saves.push(Vec::new());
+        self.seals.push(saved.seal);
+        State { text: Arc::new(saved.text.to_vec().unwrap()), map: state.map.clone(), saves }
     }
 }
 

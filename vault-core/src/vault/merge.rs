@@ -224,6 +224,8 @@ enum Placed {
 
 /// What becomes of all entries that either side changed.
 struct Plan {
+    /// The merge's own.
+    seal: SealId,
     /// By the name that they have in the end. Whatever is in `names` and not here is gone.
     results: BTreeMap<EntryName, Placed>,
     /// Every name that occurs in what either side did.
@@ -235,9 +237,16 @@ struct Plan {
     conflicts: Vec<EntryName>,
 }
 
-fn plan(ours: &Side, theirs: &Side, our_news: &News, their_news: &News) -> Result<Plan, MergeError> {
+fn plan(
+    ours: &Side,
+    theirs: &Side,
+    our_news: &News,
+    their_news: &News,
+    seal: SealId,
+) -> Result<Plan, MergeError> {
     let (a, b) = (our_news.lineages(), their_news.lineages());
     let mut plan = Plan {
+        seal,
         results: BTreeMap::new(),
         names: a.names.union(&b.names).cloned().collect(),
         both: BTreeSet::new(),
@@ -249,16 +258,27 @@ fn plan(ours: &Side, theirs: &Side, our_news: &News, their_news: &News) -> Resul
         match (a.by_key.get(key), b.by_key.get(key)) {
             (Some(lineage), None) => {
                 if let Some((name, entry)) = now(ours, lineage).map_err(MergeError::Ours)? {
-                    plan.place(name, Placed::Ours(entry), (ours, theirs), lineage.seal)?;
+                    plan.place(name, Placed::Ours(entry), (ours, theirs))?;
                 }
             }
             (None, Some(lineage)) => {
                 if let Some((name, entry)) = now(theirs, lineage).map_err(MergeError::Theirs)? {
-                    plan.place(name, Placed::Theirs(entry), (ours, theirs), lineage.seal)?;
+                    plan.place(name, Placed::Theirs(entry), (ours, theirs))?;
                 }
             }
             (Some(here), Some(there)) => plan.both_sides(ours, theirs, key, here, there)?,
             (None, None) => {}
+        }
+    }
+    for (side, mine, other) in [(ours, &a, &b), (theirs, &b, &a)] {
+        for name in mine.unclaimed(other, &plan.names) {
+            let error = if std::ptr::eq(side, ours) { MergeError::Ours } else { MergeError::Theirs };
+            if let Some(entry) = side.vault.sealed(&name).map_err(error)? {
+                let placed =
+                    if std::ptr::eq(side, ours) { Placed::Ours(entry) } else { Placed::Theirs(entry) };
+                plan.both.insert(name.clone());
+                plan.place(name, placed, (ours, theirs))?;
+            }
         }
     }
     plan.conflicts = plan
@@ -306,7 +326,7 @@ impl Plan {
             Some(entry) => {
                 let name = entry.meta.name.clone();
                 self.listed.push(here.listed(there, &name));
-                self.place(name, Placed::New(Box::new(entry)), (ours, theirs), there.seal)
+                self.place(name, Placed::New(Box::new(entry)), (ours, theirs))
             }
         }
     }
@@ -317,7 +337,6 @@ impl Plan {
         name: EntryName,
         placed: Placed,
         (ours, theirs): (&Side, &Side),
-        seal: SealId,
     ) -> Result<(), MergeError> {
         let Some(other) = self.results.remove(&name) else {
             self.results.insert(name, placed);
@@ -330,7 +349,8 @@ impl Plan {
         };
         let (first, second) =
             if matches!(placed, Placed::Ours(_)) { (placed, other) } else { (other, placed) };
-        let united = collide(open(first)?, open(second)?, seal).map_err(MergeError::Theirs)?;
+        // Either may hold changes of both sides. Only who knows this merge has seen them all.
+        let united = collide(open(first)?, open(second)?, self.seal).map_err(MergeError::Theirs)?;
         self.both.insert(name.clone());
         let fields =
             united.meta.fields.keys().chain(united.meta.alternatives.iter().flat_map(|a| a.fields.keys()));

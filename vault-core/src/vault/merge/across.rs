@@ -20,7 +20,8 @@ pub(super) fn merge(ours: &Side, theirs: &Side, context: &mut MergeContext) -> R
     let (restarted, other) = if ours_restarted { (ours, theirs) } else { (theirs, ours) };
     let (our_news, their_news) = (ours.news(theirs)?, theirs.news(ours)?);
     let other_news = if ours_restarted { &their_news } else { &our_news };
-    let plan = plan(ours, theirs, &our_news, &their_news)?;
+    let id = new_seal_id(context);
+    let plan = plan(ours, theirs, &our_news, &their_news, id)?;
 
     let into = restarted.vault;
     let same_keys = into.front.header.commitment == other.vault.front.header.commitment;
@@ -67,7 +68,6 @@ pub(super) fn merge(ours: &Side, theirs: &Side, context: &mut MergeContext) -> R
     let mut records: Vec<Record> = other_news.records();
     let surplus = records.len().saturating_sub(limits::RECORDS);
     records.drain(..surplus);
-    let id = new_seal_id(context);
     let saved = edit
         .graft(id, plan.listed, replaces, records, context.author, context.random)
         .map_err(MergeError::Edit)?;

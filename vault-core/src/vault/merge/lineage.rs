@@ -76,6 +76,19 @@ impl Lineages {
         all
     }
 
+    /// Names under which this side may have an entry that neither log accounts for. Changes of two branches are taken in
+    /// one order, and a name that one of them made and freed again can hide that the other gave it to an entry.
+    pub(super) fn unclaimed(&self, other: &Self, names: &BTreeSet<EntryName>) -> Vec<EntryName> {
+        let mut claimed: BTreeSet<&EntryName> =
+            self.by_key.values().filter_map(|lineage| lineage.current.as_ref()).collect();
+        for key in other.by_key.keys().filter(|key| !self.by_key.contains_key(key)) {
+            if let Key::Origin(name) = key {
+                claimed.insert(name);
+            }
+        }
+        names.iter().filter(|name| !claimed.contains(name)).cloned().collect()
+    }
+
     fn apply(&mut self, seal: SealId, change: &EntryChange) {
         let name = &change.name;
         self.names.insert(name.clone());

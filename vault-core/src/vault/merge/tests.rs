@@ -192,6 +192,43 @@ fn two_entries_that_get_one_name_become_one_in_conflict() {
 }
 
 #[test]
+fn a_name_that_was_made_and_freed_elsewhere_takes_no_entry_away() {
+    // Making "n" and removing it again in one save changes no line, so that text merges let it pass beside a branch in
+    // which an entry was given that name.
+    let base = base();
+    let fleeting = base.set("x", b"1").set("x", b"2").edit(|edit| {
+        edit.set(&name("n"), inline("secret", b"fleeting"), &mut SystemRandom).unwrap();
+        edit.remove(&name("n")).unwrap();
+        edit.set(&name("y"), inline("secret", b""), &mut SystemRandom).unwrap();
+    });
+    let renamed = rename(&base, "a", "n").set("n", b"kept");
+    let (both, conflicts) = merged(&fleeting, &renamed);
+    assert!(conflicts.is_empty(), "{conflicts:?}");
+    assert_eq!(both.get("n").unwrap(), b"kept");
+    // The third branch changes the page of "n" too, so that the merge composes it anew.
+    let page = |entry: &str| base.unlock().sealers.entry_id(&name(entry)).0[0];
+    let beside =
+        (0..).map(|number| format!("beside/{number}")).find(|other| page(other) == page("n")).unwrap();
+    let base = base.set(&beside, b"");
+    for third in [remove(&base, "a"), base.set("a", b"new")] {
+        for (ours, theirs) in [(&both, &third), (&third, &both)] {
+            let (after, _) = merged(ours, theirs);
+            let kept = after.get("n").unwrap();
+            assert!(kept == b"kept" || alternative(&after, "n", 0, "secret").unwrap() == b"kept");
+        }
+    }
+}
+
+#[test]
+fn an_alternative_of_a_collision_is_settled_only_where_the_collision_was_seen() {
+    let base = base();
+    let ours = rename(&base, "a", "n");
+    let (both, _) = merged(&ours, &base.set("n", b"new"));
+    let meta = both.unlock().meta(&name("n")).unwrap().unwrap();
+    assert_eq!(meta.alternatives[0].seal, both.unlock().tips()[0]);
+}
+
+#[test]
 fn two_merges_of_the_same_branches_unite() {
     let base = base();
     let (a, b) = (base.set("a", b"ours"), base.set("a", b"theirs"));

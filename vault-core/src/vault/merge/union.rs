@@ -27,7 +27,8 @@ struct NewPage {
 
 pub(super) fn merge(ours: &Side, theirs: &Side, context: &mut MergeContext) -> Result<NewMerge, MergeError> {
     let (our_news, their_news) = (ours.news(theirs)?, theirs.news(ours)?);
-    let mut plan = plan(ours, theirs, &our_news, &their_news)?;
+    let id = new_seal_id(context);
+    let mut plan = plan(ours, theirs, &our_news, &their_news, id)?;
     let log = united_log(ours.vault, theirs.vault)?;
     let both = Both { ours: ours.vault, theirs: theirs.vault, log: &log };
 
@@ -47,7 +48,6 @@ pub(super) fn merge(ours: &Side, theirs: &Side, context: &mut MergeContext) -> R
         });
     }
 
-    let id = new_seal_id(context);
     let sealers = &ours.vault.sealers;
     let mut places = Vec::new();
     let table = table.map(|mut table| {
