@@ -7,6 +7,7 @@ use crate::format::entry::EntryName;
 use crate::format::id::{BlobId, EntryId, SealId};
 use crate::format::lines::FormatError;
 use crate::format::seal::Place;
+use crate::format::slot::Label;
 
 /// The file is not a real state of the vault, nor a merge of real states. docs/format.md, "When a file verifies".
 #[derive(Debug)]
@@ -118,6 +119,8 @@ pub enum EditError {
         /// Which limit.
         what: &'static str,
     },
+    /// A slot has this label.
+    LabelTaken(Label),
     /// Too many changes for one seal.
     TooManyChanges,
     /// The vault has as many entries or seals as it can have.
@@ -140,6 +143,7 @@ impl fmt::Display for EditError {
             Self::TooLarge { entry, what } => {
                 write!(f, "entry {:?} would be too large: {what}", entry.as_str())
             }
+            Self::LabelTaken(label) => write!(f, "a key slot has the label \"{}\"", label.as_str()),
             Self::TooManyChanges => f.write_str("too many changes for one save"),
             Self::Full => f.write_str("the vault has no room for more"),
             Self::NothingChanged => f.write_str("nothing would change"),

@@ -1,6 +1,6 @@
 //! A new vault: its master key, its slots, its first seal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::crypto::derive::Keys;
 use crate::crypto::random::{self, Random};
@@ -52,13 +52,15 @@ impl NewVault {
         self.slots.push(slot);
     }
 
-    /// The first seal, and with it the text. `None` if there is no slot, or more than the format allows.
+    /// The first seal, and with it the text. `None` if there is no slot, more than the format allows, or a
+    /// label twice.
     #[must_use]
     pub fn finish(self, author: &str, time: u64, random: &mut dyn Random) -> Option<Saved> {
         let sealers = Sealers::new(&Keys::derive(&self.header.uuid, &self.header.salt, &self.master));
         let added = Added { time, by: author.to_owned(), epoch: 0 };
         let slots: BTreeMap<_, _> = self.slots.iter().map(|slot| (slot.id, added.clone())).collect();
-        if slots.is_empty() || slots.len() > crate::format::limits::SLOTS {
+        let labels: BTreeSet<_> = self.slots.iter().map(|slot| &slot.label).collect();
+        if slots.is_empty() || slots.len() > crate::format::limits::SLOTS || labels.len() < slots.len() {
             return None;
         }
         let roster = Roster { epoch: 0, slots, removed: Vec::new() };

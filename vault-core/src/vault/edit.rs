@@ -299,12 +299,15 @@ impl Edit<'_> {
     /// Adds a slot.
     ///
     /// # Errors
-    /// [`EditError::Full`] at 64 slots.
+    /// [`EditError::Full`] at 64 slots, [`EditError::LabelTaken`].
     pub fn add_slot(&mut self, slot: SlotLine, by: &str) -> Result<(), EditError> {
         let now = self.now;
         let table = self.table();
         if table.slots.len() >= limits::SLOTS {
             return Err(EditError::Full);
+        }
+        if table.slots.iter().any(|other| other.label == slot.label) {
+            return Err(EditError::LabelTaken(slot.label));
         }
         let epoch = table.roster.epoch;
         table.roster.slots.insert(slot.id, Added { time: now, by: by.to_owned(), epoch });
@@ -335,12 +338,18 @@ impl Edit<'_> {
     }
 
     /// Puts another line in the place of the slot with the same id. True if there was such a slot.
-    pub fn replace_slot(&mut self, slot: SlotLine, op: SlotOp) -> bool {
+    ///
+    /// # Errors
+    /// [`EditError::LabelTaken`] if another slot has the new label.
+    pub fn replace_slot(&mut self, slot: SlotLine, op: SlotOp) -> Result<bool, EditError> {
         let table = self.table();
-        let Some(at) = table.slots.iter().position(|other| other.id == slot.id) else { return false };
+        if table.slots.iter().any(|other| other.label == slot.label && other.id != slot.id) {
+            return Err(EditError::LabelTaken(slot.label));
+        }
+        let Some(at) = table.slots.iter().position(|other| other.id == slot.id) else { return Ok(false) };
         table.changes.push(SlotChange { op, slot: slot.id });
         table.slots[at] = slot;
-        true
+        Ok(true)
     }
 
     /// Seals the changes: the text to be stored.

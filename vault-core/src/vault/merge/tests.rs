@@ -316,3 +316,55 @@ fn a_merge_across_a_restart_applies_the_other_side_as_one_seal() {
         assert!(matches!(merge_of(&twice.0, &twice.1, None), Err(MergeError::BothRestarted)));
     }
 }
+
+#[test]
+fn slots_of_both_sides_unite_and_a_removal_wins() {
+    use crate::format::seal::SlotOp;
+    use crate::format::slot::Label;
+    use crate::keys::{age::Identity, new_age_slot};
+
+    let add = |vault: &Fixture| {
+        let open = vault.unlock();
+        let header = open.header();
+        let parts = crate::keys::VaultHeaderParts {
+            uuid: header.uuid,
+            salt: header.salt,
+            commitment: header.commitment,
+        };
+        let recipient = Identity::generate().recipient();
+        let label = Label::parse("laptop").unwrap();
+        let slot = new_age_slot(&parts, label, &recipient, &open.master, &mut SystemRandom).unwrap();
+        vault.edit(|edit| {
+            edit.add_slot(slot.clone(), "tester").unwrap();
+            assert!(matches!(edit.add_slot(slot, "tester"), Err(EditError::LabelTaken(_))));
+        })
+    };
+    let base = add(&base());
+    let (here, there) = (add(&remove_laptop(&base)), add(&relabelled(&base, SlotOp::Relabel)));
+    for (ours, theirs) in [(&here, &there), (&there, &here)] {
+        let (after, conflicts) = merged(ours, theirs);
+        assert!(conflicts.is_empty());
+        let unlocked = after.unlock();
+        let mut labels: Vec<&str> = unlocked.slots().iter().map(|slot| slot.label.as_str()).collect();
+        labels.sort_unstable();
+        assert_eq!(labels.len(), 3, "{labels:?}");
+        assert_eq!(labels[0], "laptop");
+        assert!(labels[1].starts_with("laptop-"), "the label of the second is made longer");
+        assert_eq!(labels[2], "me");
+        assert_eq!(unlocked.roster().removed.len(), 1);
+    }
+
+    fn laptop(vault: &Fixture) -> crate::format::slot::SlotLine {
+        let open = vault.unlock();
+        open.slots().iter().find(|slot| slot.label.as_str() == "laptop").unwrap().clone()
+    }
+    fn remove_laptop(vault: &Fixture) -> Fixture {
+        let id = laptop(vault).id;
+        vault.edit(|edit| assert!(edit.remove_slot(id, "tester")))
+    }
+    fn relabelled(vault: &Fixture, op: SlotOp) -> Fixture {
+        let mut slot = laptop(vault);
+        slot.label = Label::parse("old-laptop").unwrap();
+        vault.edit(|edit| assert!(edit.replace_slot(slot, op).unwrap()))
+    }
+}
