@@ -157,11 +157,7 @@ impl Bench {
         Ok(copy)
     }
 
-    fn once(
-        &self,
-        name: &str,
-        make: impl FnOnce(&Path) -> Result<(), Failed>,
-    ) -> Result<PathBuf, Failed> {
+    fn once(&self, name: &str, make: impl FnOnce(&Path) -> Result<(), Failed>) -> Result<PathBuf, Failed> {
         let path = self.path(name);
         if !path.exists() {
             // Under another name first: what was interrupted is not taken for the whole.

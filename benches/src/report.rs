@@ -44,7 +44,13 @@ pub struct Row {
 #[must_use]
 pub fn shown(spread: &Spread, unit: &str) -> String {
     let Spread { low, median, high, .. } = *spread;
-    let digits = if high >= 100.0 { 0 } else if high >= 10.0 { 1 } else { 2 };
+    let digits = if high >= 100.0 {
+        0
+    } else if high >= 10.0 {
+        1
+    } else {
+        2
+    };
     let space = if unit.is_empty() { "" } else { " " };
     format!("{median:.digits$}{space}{unit} ({low:.digits$}–{high:.digits$})")
 }

@@ -59,8 +59,12 @@ pub(super) fn times(bench: &Bench) -> Result<Vec<Row>, Failed> {
     let took = repeated(bench.pairs, || get(bench, &vault).map(ms))?;
     #[expect(clippy::cast_precision_loss, reason = "64 MiB")]
     let speed = |ms: f64| LENGTH as f64 / 1e6 / ms;
-    let speed =
-        Spread { low: speed(took.high), median: speed(took.median), high: speed(took.low), count: took.count };
+    let speed = Spread {
+        low: speed(took.high),
+        median: speed(took.median),
+        high: speed(took.low),
+        count: took.count,
+    };
     let get = figure("get 64 MiB", "GB/s", speed, Target::AtLeast(0.4), shown(&took, "ms"));
     Ok(vec![set, get])
 }
@@ -74,8 +78,7 @@ pub(super) fn memory(bench: &Bench) -> Result<Vec<Row>, Failed> {
         || set(bench, LENGTH).map(|(cost, _)| memory(cost)),
         || set(bench, 32).map(|(cost, _)| memory(cost)),
     )?;
-    let get =
-        paired(count, || get(bench, &large).map(memory), || get(bench, &small).map(memory))?;
+    let get = paired(count, || get(bench, &large).map(memory), || get(bench, &small).map(memory))?;
     let row = |what, pairs: crate::pairs::Pairs| {
         let (ours, theirs) = (shown(&pairs.ours, "MiB"), shown(&pairs.theirs, "MiB"));
         let details = format!("{ours} against {theirs} with 32 bytes");

@@ -16,11 +16,7 @@ fn get(bench: &Bench, vault: &Path, entries: usize) -> Result<f64, Failed> {
 pub(super) fn get_small_and_empty(bench: &Bench) -> Result<Vec<Row>, Failed> {
     let vault = bench.vault_of(1_000)?;
     let empty = bench.programs.join("empty");
-    let pairs = paired(
-        4 * bench.pairs,
-        || get(bench, &vault, 1_000),
-        || run(&mut command(&empty)).map(ms),
-    )?;
+    let pairs = paired(4 * bench.pairs, || get(bench, &vault, 1_000), || run(&mut command(&empty)).map(ms))?;
     Ok(vec![ratio("get one of 1,000 / empty program", Target::AtMost(1.6), &pairs, "an empty program")])
 }
 
@@ -43,34 +39,25 @@ pub(super) fn get_small_and_age(bench: &Bench) -> Result<Vec<Row>, Failed> {
 pub(super) fn get_large(bench: &Bench) -> Result<Vec<Row>, Failed> {
     let vault = bench.vault_of(100_000)?;
     let empty = bench.programs.join("empty");
-    let pairs = paired(
-        4 * bench.pairs,
-        || get(bench, &vault, 100_000),
-        || run(&mut command(&empty)).map(ms),
-    )?;
+    let pairs =
+        paired(4 * bench.pairs, || get(bench, &vault, 100_000), || run(&mut command(&empty)).map(ms))?;
     Ok(vec![ratio("get one of 100,000 / empty program", Target::AtMost(6.0), &pairs, "an empty program")])
 }
 
 pub(super) fn get_memory(bench: &Bench) -> Result<Vec<Row>, Failed> {
     let vault = bench.vault_of(100_000)?;
     let size = vault.metadata()?.len();
-    let memory = repeated(bench.pairs, || {
-        Ok(mib(run(bench.on(&vault)?.arg("get").arg(middle(100_000)))?.memory))
-    })?;
-    let empty = repeated(bench.pairs, || {
-        Ok(mib(run(&mut command(&bench.programs.join("empty")))?.memory))
-    })?;
+    let memory =
+        repeated(bench.pairs, || Ok(mib(run(bench.on(&vault)?.arg("get").arg(middle(100_000)))?.memory)))?;
+    let empty = repeated(bench.pairs, || Ok(mib(run(&mut command(&bench.programs.join("empty")))?.memory)))?;
     let details = format!("a file of {:.1} MiB; an empty program {}", mib(size), shown(&empty, "MiB"));
     Ok(vec![figure("get one of 100,000: memory", "MiB", memory, Target::AtMost(mib(size)), details)])
 }
 
 pub(super) fn list(bench: &Bench) -> Result<Vec<Row>, Failed> {
     let vault = bench.vault_of(100_000)?;
-    let pairs = paired(
-        bench.pairs,
-        || run(bench.on(&vault)?.arg("list")).map(ms),
-        || bare_loop(bench, 100_000),
-    )?;
+    let pairs =
+        paired(bench.pairs, || run(bench.on(&vault)?.arg("list")).map(ms), || bare_loop(bench, 100_000))?;
     Ok(vec![ratio("list 100,000 names / bare loop", Target::AtMost(2.5), &pairs, "opening as many messages")])
 }
 
@@ -88,8 +75,7 @@ pub(super) fn log(bench: &Bench) -> Result<Vec<Row>, Failed> {
     let mut rows = Vec::new();
     for (seals, target) in [(1_000, Target::AtMost(3.0)), (10_000, Target::Told)] {
         let long = bench.vault_with_seals(seals)?;
-        let pairs =
-            paired(2 * bench.pairs, || get(bench, &long, 100), || get(bench, &short, 100))?;
+        let pairs = paired(2 * bench.pairs, || get(bench, &long, 100), || get(bench, &short, 100))?;
         let details = format!(
             "{} against {} with 2 seals; a file of {:.1} MiB",
             shown(&pairs.ours, "ms"),

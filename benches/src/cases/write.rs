@@ -60,7 +60,12 @@ pub(super) fn set_large(bench: &Bench) -> Result<Vec<Row>, Failed> {
             Ok(start.elapsed().as_secs_f64() * 1e3)
         },
     )?;
-    Ok(vec![ratio("set one of 100,000 / copying the file", Target::AtMost(3.0), &pairs, "copying and syncing")])
+    Ok(vec![ratio(
+        "set one of 100,000 / copying the file",
+        Target::AtMost(3.0),
+        &pairs,
+        "copying and syncing",
+    )])
 }
 
 fn import_into_empty(bench: &Bench, entries: usize) -> Result<f64, Failed> {
