@@ -6,7 +6,7 @@ mod vaults;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::context::UnlockOptions;
 
@@ -34,6 +34,34 @@ pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// What these arguments mean, the program's name first.
+    ///
+    /// # Errors
+    /// clap's, which is help or the version, too.
+    pub(crate) fn parse_typed(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
+        match Self::parse_quickly(&arguments) {
+            Some(cli) => Ok(cli),
+            None => Self::try_parse_from(arguments),
+        }
+    }
+
+    /// clap gives every command a copy of every global option before it looks at an argument. Here it knows only those
+    /// commands whose names were typed, whatever as: no other could have been meant. Whatever is not understood that way is
+    /// left to all of them, for the right error.
+    fn parse_quickly(arguments: &[OsString]) -> Option<Self> {
+        let all = Command::augment_subcommands(clap::Command::new("vault"));
+        let typed = |command: &&clap::Command| {
+            std::iter::once(command.get_name())
+                .chain(command.get_all_aliases())
+                .any(|name| arguments.iter().any(|argument| argument == name))
+        };
+        let few = clap::Command::new("vault").disable_help_subcommand(true).subcommand_required(true);
+        let few = Global::augment_args(few).subcommands(all.get_subcommands().filter(typed).cloned());
+        Self::from_arg_matches(&few.try_get_matches_from(arguments).ok()?).ok()
+    }
 }
 
 /// Options that every command knows
@@ -118,6 +146,8 @@ pub(crate) enum Color {
 
 /// The verbs. Their help is that of their arguments, which a comment on a variant would hide.
 #[derive(Debug, Subcommand)]
+// Only the one that was typed is described to clap in full: the others cost a tenth of a small `get`.
+#[command(defer = true)]
 pub(crate) enum Command {
     Init(Init),
     #[command(alias = "add")]
@@ -183,9 +213,39 @@ mod tests {
 
     #[test]
     fn every_command_has_an_example() {
-        for command in Cli::command().get_subcommands() {
+        let mut root = Cli::command();
+        root.build();
+        for command in root.get_subcommands() {
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("Example"), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn the_quick_way_understands_the_same() {
+        let meanings: &[&[&str]] = &[
+            &["get", "a"],
+            &["-f", "x.vault", "get", "a", "b", "-i", "id"],
+            &["get", "list", "--file", "set"],
+            &["ls", "--attr", "a=b"],
+            &["add", "a", "--new"],
+            &["mv", "get", "set", "--json"],
+            &["help", "get"],
+            &["set", "a", "get", "list"],
+        ];
+        for words in meanings {
+            let typed: Vec<OsString> = ["vault"].iter().chain(*words).map(OsString::from).collect();
+            let quick = Cli::parse_quickly(&typed).map(|cli| format!("{cli:?}"));
+            assert_eq!(quick, Some(format!("{:?}", Cli::try_parse_from(&typed).unwrap())), "{words:?}");
+        }
+        for words in [&[][..], &["--help"], &["--version"], &["gte", "a"], &["get"], &["get", "--help"]] {
+            let typed: Vec<OsString> = ["vault"].iter().chain(words).map(OsString::from).collect();
+            assert!(Cli::parse_quickly(&typed).is_none(), "{words:?}");
+            let message = |error: clap::Error| error.to_string();
+            assert_eq!(
+                Cli::parse_typed(typed.clone()).map_err(message).err(),
+                Cli::try_parse_from(typed).map_err(message).err()
+            );
         }
     }
 

@@ -19,10 +19,8 @@ mod size;
 mod sys;
 mod time;
 
-use clap::Parser;
-
 fn main() -> std::process::ExitCode {
-    match cli::Cli::try_parse() {
+    match cli::Cli::parse_typed(std::env::args_os().collect()) {
         Ok(cli) => {
             let voice = message::Voice::of(&cli.global);
             voice.report(commands::run(&cli, voice))

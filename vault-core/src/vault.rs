@@ -158,7 +158,7 @@ impl LockedVault {
         let index = PageIndex::build(&*self.source, &self.front)?;
         check_seal_text(&*self.source, &self.front)?;
         let pages = self.front.header.pages;
-        let counts = each_page(pages.count(), |number| {
+        let counts = each_page(pages.count(), self.source.len(), |number| {
             let page = parse_page(&*self.source, &self.front, &index, number)?;
             Ok::<_, FormatError>(Counts {
                 entries: page.entries.len() as u64,
@@ -500,7 +500,9 @@ impl UnlockedVault {
                 None => self.index()?.start(number),
             },
         };
-        let page = Page::parse(&*self.source, self.front.header.pages, number, start, Look::Outline)?;
+        let pages = self.front.header.pages;
+        let average = (self.source.len() - self.front.pages_at) / u64::from(pages.count());
+        let page = Page::parse_expecting(&*self.source, pages, number, start, Look::Outline, average)?;
         self.verify_page(&page)?;
         Ok(page)
     }
@@ -535,9 +537,10 @@ impl UnlockedVault {
         let index = self.index()?;
         let pages = self.front.header.pages;
         let entries = AtomicUsize::new(0);
-        each_page(pages.count(), |number| {
+        each_page(pages.count(), self.source.len(), |number| {
             let start = index.start(number);
-            let page = Page::parse(&*self.source, pages, number, start, look)?;
+            let length = index.start(number + 1) - start;
+            let page = Page::parse_expecting(&*self.source, pages, number, start, look, length)?;
             check_page_end(&page, index)?;
             let before = entries.fetch_add(page.entries.len(), Ordering::Relaxed);
             if before + page.entries.len() > limits::ENTRIES {
@@ -559,7 +562,9 @@ fn parse_page(
     index: &PageIndex,
     number: u16,
 ) -> Result<Page, FormatError> {
-    let page = Page::parse(source, front.header.pages, number, index.start(number), Look::Canonical)?;
+    let (start, end) = (index.start(number), index.start(number + 1));
+    let pages = front.header.pages;
+    let page = Page::parse_expecting(source, pages, number, start, Look::Canonical, end - start)?;
     check_page_end(&page, index)?;
     Ok(page)
 }
@@ -588,10 +593,22 @@ fn check_seal_text(source: &dyn Source, front: &Front) -> Result<(), FormatError
     Ok(())
 }
 
-/// Calls `work` for every page number on as many threads as there are processors; stops at the first error.
-fn each_page<T: Send, E: Send>(count: u16, work: impl Fn(u16) -> Result<T, E> + Sync) -> Result<Vec<T>, E> {
+/// Bytes of file from which on a second thread is worth starting.
+const WORTH_A_THREAD: u64 = 256 << 10;
+
+/// Calls `work` for every page number on as many threads as there are processors, fewer for a small file; stops at the
+/// first error.
+fn each_page<T: Send, E: Send>(
+    count: u16,
+    bytes: u64,
+    work: impl Fn(u16) -> Result<T, E> + Sync,
+) -> Result<Vec<T>, E> {
     let next = AtomicU16::new(0);
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(8));
+    let threads = match bytes / WORTH_A_THREAD {
+        0 => 1,
+        worth => std::thread::available_parallelism()
+            .map_or(1, |n| n.get().min(8).min(usize::try_from(worth + 1).unwrap_or(8))),
+    };
     let run = || {
         let mut done = Vec::new();
         loop {

@@ -45,6 +45,16 @@ impl Pages {
         }
     }
 
+    /// Appends a page's number as it is written: for the many fixed lines of the log.
+    fn push_digits(self, out: &mut Vec<u8>, number: u16) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let width = match self {
+            Self::Few => 2,
+            Self::Many => 3,
+        };
+        out.extend((0..width).rev().map(|place| DIGITS[usize::from((number >> (4 * place)) & 0xf)]));
+    }
+
     /// The first line of the file.
     #[must_use]
     pub fn first_line(self) -> String {
@@ -295,9 +305,13 @@ fn parse_log(lines: &mut Lines, pages: Pages) -> Result<(Vec<SealLine>, Vec<u64>
     let mut seals: Vec<SealLine> = Vec::new();
     let mut ends = Vec::with_capacity(usize::from(pages.count()) + 1);
     let mut links_total = 0;
+    let mut fixed = b"log slots".to_vec();
     for section in std::iter::once(None).chain((0..pages.count()).map(Some)) {
-        let fixed = section.map_or("log slots".into(), |number| format!("log {}", pages.digits(number)));
-        expect(lines, fixed.as_bytes(), "the next section of the log")?;
+        if let Some(number) = section {
+            fixed.truncate(b"log ".len());
+            pages.push_digits(&mut fixed, number);
+        }
+        expect(lines, &fixed, "the next section of the log")?;
         let first = seals.len();
         while lines.peek(b"seal ")? {
             let offset = lines.offset();

@@ -115,22 +115,34 @@ pub(crate) fn malformed(text: &[u8], offset: u64, expected: &'static str) -> For
     }
 }
 
-/// How much is read at once.
+/// How much is read at once as long as lines fit it: what a `get` touches for nothing costs it page faults.
+const FIRST_WINDOW: usize = 16 << 10;
+/// How much is read at once at most.
 const WINDOW: usize = 128 << 10;
 
 /// Reads lines forward from any offset. The buffer holds one line and what was read beyond it.
 pub(crate) struct Lines<'a> {
     source: &'a dyn Source,
+    /// What was read is `..end`; the rest is room, which is filled with zeros once and not again.
     buffer: Vec<u8>,
+    end: usize,
     /// Offset in the source of the buffer's first byte.
     base: u64,
     /// Where in the buffer the next line starts.
     next: usize,
+    /// How much the next step reads.
+    window: usize,
 }
 
 impl<'a> Lines<'a> {
     pub(crate) fn new(source: &'a dyn Source, offset: u64) -> Self {
-        Self { source, buffer: Vec::new(), base: offset, next: 0 }
+        Self { source, buffer: Vec::new(), end: 0, base: offset, next: 0, window: FIRST_WINDOW }
+    }
+
+    /// As [`Lines::new`], where so many bytes will be read: at once, if that is not too much.
+    pub(crate) fn expecting(source: &'a dyn Source, offset: u64, length: u64) -> Self {
+        let window = usize::try_from(length).unwrap_or(WINDOW).clamp(FIRST_WINDOW, 2 * WINDOW);
+        Self { window, ..Self::new(source, offset) }
     }
 
     /// Offset of the next line.
@@ -147,7 +159,7 @@ impl<'a> Lines<'a> {
     ) -> Result<Option<Line<'_>>, FormatError> {
         let mut searched = 0;
         let length = loop {
-            let pending = &self.buffer[self.next..];
+            let pending = &self.buffer[self.next..self.end];
             if let Some(at) = memchr(b'\n', &pending[searched..]) {
                 break searched + at;
             }
@@ -156,7 +168,7 @@ impl<'a> Lines<'a> {
                 return Err(FormatError::Limit { offset: self.offset(), what: too_long });
             }
             if !self.fill()? {
-                return match &self.buffer[self.next..] {
+                return match &self.buffer[self.next..self.end] {
                     [] => Ok(None),
                     rest => Err(malformed(rest, self.offset(), "a newline at the end")),
                 };
@@ -183,7 +195,7 @@ impl<'a> Lines<'a> {
         let offset = self.offset();
         let limit = || FormatError::Limit { offset, what: too_long };
         let start = loop {
-            let pending = &self.buffer[self.next..];
+            let pending = &self.buffer[self.next..self.end];
             let line = &pending[..memchr(b'\n', pending).unwrap_or(pending.len())];
             if let Some(at) = memchr_iter(b' ', line).nth(spaces - 1) {
                 break line[..at].to_vec();
@@ -195,15 +207,15 @@ impl<'a> Lines<'a> {
                 return Err(FormatError::Limit { offset, what: "a seal with links over 1 MiB" });
             }
             if !self.fill()? {
-                return Err(malformed(&self.buffer[self.next..], offset, "a newline at the end"));
+                return Err(malformed(&self.buffer[self.next..self.end], offset, "a newline at the end"));
             }
         };
         loop {
-            if let Some(at) = memchr(b'\n', &self.buffer[self.next..]) {
+            if let Some(at) = memchr(b'\n', &self.buffer[self.next..self.end]) {
                 self.next += at + 1;
                 break;
             }
-            self.next = self.buffer.len();
+            self.next = self.end;
             if self.offset() - offset >= max as u64 {
                 return Err(limit());
             }
@@ -221,28 +233,35 @@ impl<'a> Lines<'a> {
 
     /// What the next line starts with, without taking it.
     pub(crate) fn peek(&mut self, prefix: &[u8]) -> Result<bool, FormatError> {
-        while self.buffer.len() - self.next < prefix.len() {
+        while self.end - self.next < prefix.len() {
             if !self.fill()? {
                 break;
             }
         }
-        Ok(self.buffer[self.next..].starts_with(prefix))
+        Ok(self.buffer[self.next..self.end].starts_with(prefix))
     }
 
-    /// Reads some more; false at the end.
+    /// Reads some more, and twice as much as before when a line did not fit; false at the end.
     fn fill(&mut self) -> Result<bool, FormatError> {
-        self.buffer.drain(..self.next);
+        if self.next == 0 && self.end > 0 {
+            self.window = self.window.max((2 * self.window).min(WINDOW));
+        }
+        self.buffer.copy_within(self.next..self.end, 0);
         self.base += self.next as u64;
+        self.end -= self.next;
         self.next = 0;
-        let at = self.base + self.buffer.len() as u64;
+        let at = self.base + self.end as u64;
         let left = self.source.len().saturating_sub(at);
-        let step = usize::try_from(left).map_or(WINDOW, |left| left.min(WINDOW));
+        let step = usize::try_from(left).map_or(self.window, |left| left.min(self.window));
         if step == 0 {
             return Ok(false);
         }
-        let old = self.buffer.len();
-        self.buffer.resize(old + step, 0);
-        self.source.read_exact_at(&mut self.buffer[old..], at)?;
+        let end = self.end + step;
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
+        self.source.read_exact_at(&mut self.buffer[self.end..end], at)?;
+        self.end = end;
         Ok(true)
     }
 }

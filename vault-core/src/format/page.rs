@@ -82,7 +82,19 @@ impl Page {
         offset: u64,
         look: Look,
     ) -> Result<Self, FormatError> {
-        let mut lines = Lines::new(source, offset);
+        Self::parse_expecting(source, pages, number, offset, look, 0)
+    }
+
+    /// As [`Page::parse`], where the section has about so many bytes: it is read at once, if that is not too much.
+    pub(crate) fn parse_expecting(
+        source: &dyn Source,
+        pages: Pages,
+        number: u16,
+        offset: u64,
+        look: Look,
+        length: u64,
+    ) -> Result<Self, FormatError> {
+        let mut lines = Lines::expecting(source, offset, length);
         let fixed = Self::fixed_line(pages, number);
         match lines.next(limits::SHORT_LINE, "a line over 16 KiB")? {
             Some(line) if line.text == fixed.trim_end().as_bytes() => {}
