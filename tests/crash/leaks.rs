@@ -114,11 +114,11 @@ fn nothing_but_standard_output_is_ever_written_a_secret() {
         let mut seen = false;
         for line in log.lines().filter(|line| spellings().iter().any(|text| line.contains(&hex_escaped(text)))) {
             let target = line.split_once('(').unwrap().1;
-            seen |= target.starts_with("1<");
             // An editor's file is in memory; its folder is gone afterwards.
             let memory = target.split(',').next().unwrap().contains(&hex_escaped("/dev/shm/vault-"))
                 || target.contains("</dev/shm/vault-");
             let edits = arguments == ["edit", "short"] && memory;
+            seen |= target.starts_with("1<") && !memory;
             assert!((prints && target.starts_with("1<")) || edits, "{arguments:?}: {}", &line[..line.len().min(300)]);
         }
         assert_eq!(seen, prints, "{arguments:?}");
@@ -191,7 +191,6 @@ fn no_error_of_any_command_shows_a_secret() {
         home.vault(["set", "a", "--new"]).stdin(CANARY),
         home.vault(["set", "b", "--max-size", "4"]).stdin(CANARY.repeat(4000)),
         home.vault(["set", "b", "--secret-file", &format!("{bad}.none")]),
-        home.vault(["set", "bad\0"]).stdin(CANARY),
         home.vault(["get", "a", "third"]),
         home.vault(["get", "a", "secret", CANARY]),
         home.vault(["get", "b"]),
@@ -211,7 +210,6 @@ fn no_error_of_any_command_shows_a_secret() {
         home.vault(["get", "a"]).stdout_to("/dev/full"),
         home.vault(["init", "--age", "AGE-SECRET-KEY-1HUNTER2CANARYZQ9"]),
         home.vault(["init", "--file", "c", "--age", "AGE-SECRET-KEY-1HUNTER2CANARYZQ9"]),
-        home.vault(["fork", "forked", "--age", &CANARY.to_uppercase()]),
         home.vault(["fork", "secrets.vault", "--age", RECIPIENT]),
         home.vault(["list", "--machine-key-file", bad]),
         home.vault(["list", "--identity", bad]),

@@ -22,6 +22,7 @@ mod time;
 use clap::Parser;
 
 fn main() -> std::process::ExitCode {
+    message::report_bugs();
     match cli::Cli::try_parse() {
         Ok(cli) => {
             let voice = message::Voice::of(&cli.global);
