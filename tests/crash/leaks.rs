@@ -222,7 +222,6 @@ fn no_error_of_any_command_shows_a_secret() {
         home.vault(["list"]).locked().env("VAULT_IDENTITY", format!("AGE-SECRET-KEY-1{CANARY}")),
         home.vault(["list"]).locked().env("VAULT_PASSPHRASE", CANARY),
         home.vault(["list", &format!("--passphrase={CANARY}")]),
-        home.vault(["list", &format!("--max-kdf-memory={CANARY}")]),
         home.vault(["import", bad]),
         home.vault(["import", "-", "--format", "json"]).stdin(CANARY),
     ];
