@@ -37,6 +37,8 @@ pub(crate) enum Failure {
     CurrentFolder(io::Error),
     /// The process could not be protected.
     Hardening(io::Error),
+    /// A bug of this program, at this place of its source.
+    Bug(String),
     /// Reading from a file or standard input.
     Input(InputError),
     /// Asking at the terminal.

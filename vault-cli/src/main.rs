@@ -20,6 +20,7 @@ mod sys;
 mod time;
 
 fn main() -> std::process::ExitCode {
+    message::report_bugs();
     match cli::Cli::parse_typed(std::env::args_os().collect()) {
         Ok(cli) => {
             let voice = message::Voice::of(&cli.global);

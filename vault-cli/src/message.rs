@@ -49,6 +49,14 @@ impl Message {
     }
 }
 
+/// From now on a bug ends the program as one: with a message that asks for a report, and its own exit code.
+pub(crate) fn report_bugs() {
+    harden::end_on_panic(|place| {
+        let _ = Voice::guessed(std::env::args_os()).failure(&Failure::Bug(place.to_owned()));
+        Exit::Internal.number()
+    });
+}
+
 /// A success that is worth a line: said in the past tense.
 pub(crate) enum Status<'a> {
     /// A secret or attribute was stored.

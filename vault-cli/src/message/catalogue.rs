@@ -142,6 +142,7 @@ kinds! {
     NOT_EDITABLE = "not-editable", Failed, "The value is no text, or too long for an editor.";
     NOTHING_TO_SALVAGE = "nothing-to-salvage", Integrity, "Nothing of a damaged file opens.";
     DECLINED = "declined", Declined, "You said no.";
+    BUG = "bug", Internal, "Something that cannot happen did.";
     ENTRY_EXPIRED = "entry-expired", Failed, "A warning: the entry is past its expiry.";
     NO_GITATTRIBUTES = "no-gitattributes", Failed, "A warning: .gitattributes lacks the line for the vault.";
 }

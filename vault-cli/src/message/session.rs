@@ -311,7 +311,7 @@ fn not_saved(kind: &'static Kind, what: &str, error: &ReplaceError) -> Message {
             .hint("mount its folder instead: a file that is a mount point cannot be replaced"),
         ReplaceError::HardLinks(_) => Message::new(kind, format!("{what}: {error}"))
             .hint("the other names would keep the old content; remove them"),
-        ReplaceError::NoSpace(_) => Message::new(kind, format!("{what}: no space is left")),
+        ReplaceError::NoSpace(_) => Message::new(kind, format!("{what}: no space left")),
         ReplaceError::NotSynced(error) | ReplaceError::Io(error) => caused(kind, what, error),
         error => Message::new(kind, format!("{what}: {error}")).cause(error),
     }

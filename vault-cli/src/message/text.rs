@@ -9,7 +9,7 @@ use super::catalogue::{self as kinds};
 use super::{Message, Warning, session, usage};
 use crate::codec::{CodecError, Problem};
 use crate::context::ContextError;
-use crate::escape::{quoted, quoted_path};
+use crate::escape::{escaped, quoted, quoted_path};
 use crate::failure::{EditorError, ExportNameProblem, Failure};
 use crate::input::{InputError, Place};
 use crate::output::OutputError;
@@ -35,6 +35,9 @@ pub(super) fn message(failure: &Failure) -> Message {
         Failure::Hardening(error) => {
             caused(kinds::NOT_HARDENED, "cannot protect this process's memory from other programs", error)
         }
+        Failure::Bug(place) => Message::new(kinds::BUG, format!("this is a bug, at {}", escaped(place)))
+            .hint(concat!("please report it with the command, its input, and the version: vault ", env!("CARGO_PKG_VERSION")))
+            .hint("leave secrets out of the report; the vault is the old or the new one, never half of each"),
         Failure::Input(error) => input(error),
         Failure::Prompt { error, asking } => prompt(error, asking),
         Failure::Output(error) => output(error),
@@ -366,7 +369,7 @@ pub(super) fn word(text: &str) -> String {
     if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) {
         return text.to_owned();
     }
-    format!("'{}'", crate::escape::escaped(text).replace('\'', "'\\''"))
+    format!("'{}'", escaped(text).replace('\'', "'\\''"))
 }
 
 #[cfg(test)]

@@ -23,6 +23,17 @@ pub(crate) fn die_interrupted() -> ExitCode {
     ExitCode::from(130)
 }
 
+/// From now on a panic in any thread ends the process with the exit code that `say` gives, once it has told where it was.
+///
+/// The panic's own words are left out: they may quote what it was about.
+pub(crate) fn end_on_panic(say: fn(&str) -> u8) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        #[expect(clippy::disallowed_methods, reason = "the release build aborts, which wipes nothing either")]
+        std::process::exit(say(&place).into())
+    }));
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

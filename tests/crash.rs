@@ -1,0 +1,10 @@
+//! The program under bad conditions: system calls that fail, kills, full disks, crowds, planted files, eyes.
+
+mod crowd;
+mod faults;
+mod hostile;
+mod kills;
+mod leaks;
+mod places;
+pub(crate) mod program;
+mod streams;
