@@ -121,6 +121,8 @@ pub enum EditError {
     },
     /// A slot has this label.
     LabelTaken(Label),
+    /// It is the only slot.
+    LastSlot,
     /// Too many changes for one seal.
     TooManyChanges,
     /// The vault has as many entries or seals as it can have.
@@ -144,6 +146,7 @@ impl fmt::Display for EditError {
                 write!(f, "entry {:?} would be too large: {what}", entry.as_str())
             }
             Self::LabelTaken(label) => write!(f, "a key slot has the label \"{}\"", label.as_str()),
+            Self::LastSlot => f.write_str("it is the only key slot"),
             Self::TooManyChanges => f.write_str("too many changes for one save"),
             Self::Full => f.write_str("the vault has no room for more"),
             Self::NothingChanged => f.write_str("nothing would change"),

@@ -291,6 +291,7 @@ fn parse_table(lines: &mut Lines, pages: Pages) -> Result<Table, FormatError> {
         .text
         .strip_prefix(b"roster ")
         .and_then(|sealed| text::base64(sealed, limits::ENTRY_LINE).ok())
+        .filter(|sealed| !sealed.is_empty())
         .ok_or_else(|| line.malformed("roster <sealed>"))?;
     if slots.is_empty() {
         return Err(line.malformed("at least one slot"));
@@ -342,6 +343,9 @@ const SEAL_START: usize = 64 + limits::LINKS / 3 * 4 + 4;
 fn parse_seal(start: &Start, section: Option<u16>) -> Result<SealLine, FormatError> {
     let wrong = || malformed(&start.text, start.line.start, "seal <seal id> <links> <changes>");
     let [b"seal", id, links] = words(&start.text).ok_or_else(wrong)? else { return Err(wrong()) };
+    if links.is_empty() {
+        return Err(wrong());
+    }
     let changes = start.line.start + start.text.len() as u64 + 1..start.line.end - 1;
     let length = usize::try_from(changes.end.saturating_sub(changes.start)).map_err(|_| wrong())?;
     if text::decoded_len(length).is_none_or(|length| length == 0) {

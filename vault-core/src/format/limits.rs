@@ -18,6 +18,9 @@ pub const SLOTS: usize = 64;
 pub const SEALS: usize = 65_536;
 /// Parents of a seal, and `previous` seals of a place.
 pub const PARENTS: usize = 1_024;
+/// Sealed bytes of all links that a writer leaves: half of what a reader takes, so that branches that were written apart can
+/// still be read when they are put together.
+pub const WRITTEN_LINKS: usize = 32 << 20;
 /// Ids in a seal's `replaces`.
 pub const REPLACES: usize = 65_536;
 /// Entries of a vault.

@@ -14,6 +14,8 @@ use crate::source::Source;
 
 /// How much of the file is looked at in one step of the search.
 const PROBE: usize = 4 << 10;
+/// How much of a line is looked at to tell its page.
+const LINE_START: usize = 128;
 /// Below this distance the file is read from one end to the other.
 const NEAR: u64 = 32 << 10;
 /// What a page's fixed line begins with, and the newline before it.
@@ -88,10 +90,11 @@ pub fn search(source: &dyn Source, front: &Front, number: u16) -> Result<Option<
     while high - low > NEAR {
         let middle = low + (high - low) / 2;
         match probe(source, pages, middle, high)? {
-            Some((at, found)) if found < number => low = at,
-            Some((at, _)) if holds(source, at, fixed.as_bytes())? => return Ok(Some(at)),
+            Probe::Lost => return Ok(None),
+            Probe::Found(at, found) if found < number => low = at,
+            Probe::Found(at, _) if holds(source, at, fixed.as_bytes())? => return Ok(Some(at)),
             // Every fixed line tells its page, so there is none between the middle and what was found.
-            _ => high = middle + 1,
+            Probe::Found(..) | Probe::Nothing => high = middle + 1,
         }
     }
     if holds(source, low, fixed.as_bytes())? {
@@ -102,23 +105,31 @@ pub fn search(source: &dyn Source, front: &Front, number: u16) -> Result<Option<
     Ok(find(source, low, end, line.as_bytes())?.map(|at| at + 1))
 }
 
-/// The first line after `from` (before `until`) that tells which page it is in, with its offset.
-fn probe(
-    source: &dyn Source,
-    pages: Pages,
-    from: u64,
-    until: u64,
-) -> Result<Option<(u64, u16)>, FormatError> {
+/// What a look at some place of the file says.
+enum Probe {
+    /// Where a line begins that tells its page, and which.
+    Found(u64, u16),
+    /// No line begins there.
+    Nothing,
+    /// Lines that tell nothing: no vault looks like that, and whoever made this one wants us to go on looking.
+    Lost,
+}
+
+/// The first line after `from` (before `until`) that tells which page it is in. In a page only its head does not.
+fn probe(source: &dyn Source, pages: Pages, from: u64, until: u64) -> Result<Probe, FormatError> {
     let mut at = from;
-    while at < until {
-        let Some(newline) = find(source, at, until, b"\n")? else { return Ok(None) };
+    for _ in 0..3 {
+        let Some(newline) = find(source, at, until, b"\n")? else { return Ok(Probe::Nothing) };
         at = newline + 1;
-        let start = read(source, at, PROBE.min(128))?;
+        if at >= until {
+            return Ok(Probe::Nothing);
+        }
+        let start = read(source, at, LINE_START)?;
         if let Some(number) = page_of_line(source, pages, at, &start)? {
-            return Ok((at < until).then_some((at, number)));
+            return Ok(Probe::Found(at, number));
         }
     }
-    Ok(None)
+    Ok(Probe::Lost)
 }
 
 fn page_of_line(source: &dyn Source, pages: Pages, at: u64, line: &[u8]) -> Result<Option<u16>, FormatError> {
@@ -140,15 +151,21 @@ fn page_of_line(source: &dyn Source, pages: Pages, at: u64, line: &[u8]) -> Resu
         };
         let digits: Vec<u8> = rest.iter().skip(33).copied().take_while(u8::is_ascii_digit).collect();
         let Ok(index) = text::decimal(&digits, u64::from(limits::CHUNKS)) else { return Ok(None) };
-        let before: u64 = (0..u32::try_from(index).unwrap_or_default())
-            .map(|i| (blob_prefix(blob, i).len() + text::encoded_len(FULL_CHUNK) + 1) as u64)
-            .sum();
+        let fixed = blob_prefix(blob, 0).len() - 1 + text::encoded_len(FULL_CHUNK) + 1;
+        let before = index * fixed as u64 + digits_below(index);
         let Some(first) = at.checked_sub(before) else { return Ok(None) };
         let from = first.saturating_sub(80);
         let above = read(source, from, usize::try_from(first - from).unwrap_or_default())?;
         return Ok(memmem::rfind(&above, b"file ").and_then(|at| above.get(at + 5..at + 37)).and_then(entry));
     }
     Ok(line.get(..33).filter(|line| line[32] == b' ').and_then(|line| entry(&line[..32])))
+}
+
+/// How many digits the numbers from 0 to `end - 1` have together.
+fn digits_below(end: u64) -> u64 {
+    // One each, one more from 10 on, one more from 100 on, …
+    let more: u64 = (1..20).map(|power| end.saturating_sub(10_u64.saturating_pow(power))).sum();
+    end + more
 }
 
 /// At most `length` bytes from `offset` on.
@@ -182,4 +199,17 @@ fn find(source: &dyn Source, from: u64, until: u64, needle: &[u8]) -> Result<Opt
         step = (step * 4).min(STEP);
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_counted_without_counting() {
+        for end in [0, 1, 9, 10, 11, 99, 100, 101, 1000, 21_846] {
+            let counted: usize = (0..end).map(|number: u64| number.to_string().len()).sum();
+            assert_eq!(digits_below(end), counted as u64, "{end}");
+        }
+    }
 }

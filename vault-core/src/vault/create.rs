@@ -11,6 +11,7 @@ use crate::format::seal::{Changes, SlotChange, SlotOp};
 use crate::format::slot::SlotLine;
 use crate::keys::VaultHeaderParts;
 use crate::secret::{Key, Master};
+use crate::vault::edit::author_of;
 use crate::vault::entry::Sealers;
 use crate::vault::write::{Saved, Whole};
 
@@ -57,7 +58,7 @@ impl NewVault {
     #[must_use]
     pub fn finish(self, author: &str, time: u64, random: &mut dyn Random) -> Option<Saved> {
         let sealers = Sealers::new(&Keys::derive(&self.header.uuid, &self.header.salt, &self.master));
-        let added = Added { time, by: author.to_owned(), epoch: 0 };
+        let added = Added { time, by: author_of(author), epoch: 0 };
         let slots: BTreeMap<_, _> = self.slots.iter().map(|slot| (slot.id, added.clone())).collect();
         let labels: BTreeSet<_> = self.slots.iter().map(|slot| &slot.label).collect();
         if slots.is_empty() || slots.len() > crate::format::limits::SLOTS || labels.len() < slots.len() {
@@ -67,7 +68,7 @@ impl NewVault {
         let sealed = sealers.roster.seal(b"", &roster.encode(), random);
         let changes = Changes {
             time,
-            author: author.to_owned(),
+            author: author_of(author),
             slots: roster.slots.keys().map(|&slot| SlotChange { op: SlotOp::Add, slot }).collect(),
             ..Changes::default()
         };

@@ -272,20 +272,23 @@ impl Edit<'_> {
             if let Some(expires) = chosen.expires {
                 entry.meta.expires = expires;
             }
-            if let Some(new_name) = chosen.name {
+            if let Some(new_name) = chosen.name.filter(|new_name| new_name != name) {
                 let target = self.vault.sealers.entry_id(&new_name);
                 if self.page(target)?.entries.contains_key(&target) {
                     return Err(EditError::Exists(new_name));
                 }
-                self.changes
-                    .push(EntryChange { new_name: Some(new_name.clone()), ..change(EntryOp::Rename, name) });
                 record.name = new_name.clone();
                 entry.meta.name = new_name;
-                self.page(old)?.entries.remove(&old);
             }
         }
         entry.meta.modified = self.now;
+        // First what can fail; nothing is taken out before its successor is in.
         self.insert(entry, random)?;
+        if record.name != *name {
+            self.page(old)?.entries.remove(&old);
+            let new_name = Some(record.name.clone());
+            self.changes.push(EntryChange { new_name, ..change(EntryOp::Rename, name) });
+        }
         self.changes.push(record);
         Ok(())
     }
@@ -310,7 +313,7 @@ impl Edit<'_> {
             return Err(EditError::LabelTaken(slot.label));
         }
         let epoch = table.roster.epoch;
-        table.roster.slots.insert(slot.id, Added { time: now, by: by.to_owned(), epoch });
+        table.roster.slots.insert(slot.id, Added { time: now, by: author_of(by), epoch });
         table.changes.push(SlotChange { op: SlotOp::Add, slot: slot.id });
         table.slots.push(slot);
         Ok(())
@@ -318,10 +321,16 @@ impl Edit<'_> {
 
     /// Removes a slot, and remembers that it was there. Whoever held it may have kept the master key: see rotation.
     /// True if there was such a slot.
-    pub fn remove_slot(&mut self, id: SlotId, by: &str) -> bool {
+    ///
+    /// # Errors
+    /// [`EditError::LastSlot`]: nobody could open the vault.
+    pub fn remove_slot(&mut self, id: SlotId, by: &str) -> Result<bool, EditError> {
         let now = self.now;
+        let Some(at) = self.slots().iter().position(|slot| slot.id == id) else { return Ok(false) };
+        if self.slots().len() == 1 {
+            return Err(EditError::LastSlot);
+        }
         let table = self.table();
-        let Some(at) = table.slots.iter().position(|slot| slot.id == id) else { return false };
         let slot = table.slots.remove(at);
         table.roster.slots.remove(&id);
         table.roster.removed.push(Removed {
@@ -330,11 +339,11 @@ impl Edit<'_> {
             label: slot.label.as_str().to_owned(),
             recipient: slot.recipient.as_str().to_owned(),
             time: now,
-            by: by.to_owned(),
+            by: author_of(by),
             epoch: table.roster.epoch,
         });
         table.changes.push(SlotChange { op: SlotOp::Remove, slot: id });
-        true
+        Ok(true)
     }
 
     /// Puts another line in the place of the slot with the same id. True if there was such a slot.
@@ -342,11 +351,11 @@ impl Edit<'_> {
     /// # Errors
     /// [`EditError::LabelTaken`] if another slot has the new label.
     pub fn replace_slot(&mut self, slot: SlotLine, op: SlotOp) -> Result<bool, EditError> {
-        let table = self.table();
-        if table.slots.iter().any(|other| other.label == slot.label && other.id != slot.id) {
+        if self.slots().iter().any(|other| other.label == slot.label && other.id != slot.id) {
             return Err(EditError::LabelTaken(slot.label));
         }
-        let Some(at) = table.slots.iter().position(|other| other.id == slot.id) else { return Ok(false) };
+        let Some(at) = self.slots().iter().position(|other| other.id == slot.id) else { return Ok(false) };
+        let table = self.table();
         table.changes.push(SlotChange { op, slot: slot.id });
         table.slots[at] = slot;
         Ok(true)
@@ -364,8 +373,8 @@ impl Edit<'_> {
     ) -> Result<Saved, EditError> {
         let changes = Changes {
             time: self.now,
-            author: author.to_owned(),
-            reason: reason.map(str::to_owned),
+            author: author_of(author),
+            reason: reason_of(reason),
             entries: std::mem::take(&mut self.changes),
             slots: self.table.as_ref().map(|table| table.changes.clone()).unwrap_or_default(),
             ..Changes::default()
@@ -384,7 +393,7 @@ impl Edit<'_> {
         author: &str,
         random: &mut dyn Random,
     ) -> Result<Saved, EditError> {
-        let author = author.to_owned();
+        let author = author_of(author);
         let changes = Changes { time: self.now, author, entries, replaces, records, ..Changes::default() };
         if self.pages.values().all(|page| page.before == covered(page.entries.values())) {
             self.table();
@@ -421,7 +430,8 @@ impl Edit<'_> {
         if links.parents.len() > limits::PARENTS {
             return Err(EditError::TooManyChanges);
         }
-        let line = seal_line(&links, changes, &vault.sealers, random).ok_or(EditError::TooManyChanges)?;
+        let line = seal_line(&links, changes, vault.log_bytes(), &vault.sealers, random)
+            .ok_or(EditError::TooManyChanges)?;
 
         let mut text = Text::new();
         push_front(&mut text, vault, table.as_ref(), &links, line);
@@ -533,6 +543,21 @@ pub(crate) fn seal_roster(
 
 /// Bytes of CBOR that fit a roster line after padding, sealing and base64.
 const ROSTER: usize = 64 << 10;
+
+/// An author as the format takes it: cut to 256 bytes.
+pub(crate) fn author_of(author: &str) -> String {
+    cut(author, limits::AUTHOR)
+}
+
+/// A reason as the format takes it: cut to 1,024 bytes, and absent rather than empty.
+pub(crate) fn reason_of(reason: Option<&str>) -> Option<String> {
+    reason.filter(|reason| !reason.is_empty()).map(|reason| cut(reason, limits::REASON))
+}
+
+fn cut(text: &str, most: usize) -> String {
+    let end = (0..=most.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    text[..end.unwrap_or_default()].to_owned()
+}
 
 fn change(op: EntryOp, name: &EntryName) -> EntryChange {
     EntryChange {

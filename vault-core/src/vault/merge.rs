@@ -10,7 +10,6 @@ use crate::crypto::random::{self, Random};
 use crate::error::{EditError, VerifyError};
 use crate::format::entry::EntryName;
 use crate::format::id::{EntryId, SealId, SlotId};
-use crate::format::limits;
 use crate::format::page::Look;
 use crate::format::seal::{Changes, EntryChange, EntryOp, Record};
 use crate::source::Text;
@@ -37,6 +36,8 @@ pub enum MergeError {
     Ours(VerifyError),
     /// Theirs does not verify.
     Theirs(VerifyError),
+    /// The common base does not verify.
+    Base(VerifyError),
     /// These are two vaults.
     OtherVault,
     /// The base has seals that a side lacks: this is a cherry-pick or a revert.
@@ -60,6 +61,7 @@ impl fmt::Display for MergeError {
         match self {
             Self::Ours(error) => write!(f, "ours does not verify: {error}"),
             Self::Theirs(error) => write!(f, "theirs does not verify: {error}"),
+            Self::Base(error) => write!(f, "the common base does not verify: {error}"),
             Self::OtherVault => f.write_str("these are two different vaults"),
             Self::NotAMerge => {
                 f.write_str("the base has changes that a side lacks: this is a cherry-pick or a revert")
@@ -77,7 +79,7 @@ impl fmt::Display for MergeError {
 impl std::error::Error for MergeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Ours(error) | Self::Theirs(error) => Some(error),
+            Self::Ours(error) | Self::Theirs(error) | Self::Base(error) => Some(error),
             Self::Edit(error) => Some(error),
             _ => None,
         }
@@ -130,7 +132,7 @@ pub fn merge(
     let ours = Side::read(ours).map_err(MergeError::Ours)?;
     let theirs = Side::read(theirs).map_err(MergeError::Theirs)?;
     if let Some(base) = base {
-        let base = base.known_seals().map_err(MergeError::Ours)?;
+        let base = base.known_seals().map_err(MergeError::Base)?;
         if !base.is_subset(&ours.known) || !base.is_subset(&theirs.known) {
             return Err(MergeError::NotAMerge);
         }
@@ -381,7 +383,7 @@ fn seal_entry(
 ) -> Result<SealedEntry, MergeError> {
     let name = entry.meta.name.clone();
     let too_large = EditError::TooLarge { entry: name, what: "both versions together" };
-    if entry.meta.alternatives.len() > limits::ALTERNATIVES {
+    if !entry.meta.within_limits() {
         return Err(MergeError::Edit(too_large));
     }
     move_out(&mut entry, random).map_err(MergeError::Edit)?;

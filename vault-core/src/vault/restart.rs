@@ -10,6 +10,7 @@ use crate::format::page::Look;
 use crate::format::seal::{Changes, Record};
 use crate::format::{cbor, limits};
 use crate::vault::UnlockedVault;
+use crate::vault::edit::{author_of, reason_of};
 use crate::vault::entry::SealedEntry;
 use crate::vault::write::{Saved, Whole};
 
@@ -27,6 +28,9 @@ impl UnlockedVault {
         now: u64,
         random: &mut dyn Random,
     ) -> Result<Saved, EditError> {
+        if self.generation() >= limits::GENERATION {
+            return Err(EditError::Full);
+        }
         let mut all: Vec<Vec<SealedEntry>> = vec![Vec::new(); usize::from(pages.count())];
         let read = self.each_verified_page(Look::Canonical, |page| {
             Ok(page
@@ -42,8 +46,8 @@ impl UnlockedVault {
         let (replaces, records) = self.history()?;
         let changes = Changes {
             time: now,
-            author: author.to_owned(),
-            reason: reason.map(str::to_owned),
+            author: author_of(author),
+            reason: reason_of(reason),
             replaces,
             records,
             ..Changes::default()
@@ -86,17 +90,24 @@ impl UnlockedVault {
         let surplus = by_age.len().saturating_sub(limits::REPLACES);
         let replaces = by_age.into_iter().skip(surplus).map(|(_, id)| id).collect();
 
-        records.sort_by_key(|record| (record.generation, record.seal));
-        let mut size = 0;
-        let kept = records
-            .iter()
-            .rev()
-            .take(limits::RECORDS)
-            .take_while(|record| {
-                size += cbor::to_vec(*record).len();
-                size <= limits::RECORD_BYTES
-            })
-            .count();
-        Ok((replaces, records.split_off(records.len() - kept)))
+        Ok((replaces, newest(records)))
     }
+}
+
+/// The newest records, each once, as many as a seal may carry.
+pub(crate) fn newest(mut records: Vec<Record>) -> Vec<Record> {
+    records.sort_by_key(|record| (record.generation, record.seal));
+    // Two seals may carry the same one: what two people brought across a restart, each by themselves.
+    records.dedup_by_key(|record| (record.generation, record.seal));
+    let mut size = 0;
+    let kept = records
+        .iter()
+        .rev()
+        .take(limits::RECORDS)
+        .take_while(|record| {
+            size += cbor::to_vec(*record).len();
+            size <= limits::RECORD_BYTES
+        })
+        .count();
+    records.split_off(records.len() - kept)
 }

@@ -20,23 +20,29 @@ pub struct Saved {
     pub generation: u64,
 }
 
-/// A line of the log, with its newline; `None` if it would be longer than the format allows.
+/// A line of the log, with its newline, for a log that has `log_bytes` of links already; `None` if a reader would refuse it.
 pub(crate) fn seal_line(
     links: &Links,
     changes: &Changes,
+    log_bytes: usize,
     sealers: &Sealers,
     random: &mut dyn Random,
 ) -> Option<Vec<u8>> {
+    let encoded = (links.encode(), changes.encode());
+    // What cannot be read again is not written: whatever rule it breaks.
+    if Links::decode(&encoded.0).is_err() || Changes::decode(&encoded.1).is_err() {
+        return None;
+    }
     let mut line = b"seal ".to_vec();
     text::push_hex(&mut line, &links.id.0);
     line.push(b' ');
-    let sealed = sealers.seal.seal(&seal_place(links.id, Part::Links), &links.encode(), random);
-    if sealed.len() > limits::LINKS {
+    let sealed = sealers.seal.seal(&seal_place(links.id, Part::Links), &encoded.0, random);
+    if sealed.len() > limits::LINKS || log_bytes + sealed.len() > limits::WRITTEN_LINKS {
         return None;
     }
     text::push_base64(&mut line, &sealed);
     line.push(b' ');
-    let sealed = sealers.seal.seal(&seal_place(links.id, Part::Changes), &changes.encode(), random);
+    let sealed = sealers.seal.seal(&seal_place(links.id, Part::Changes), &encoded.1, random);
     text::push_base64(&mut line, &sealed);
     line.push(b'\n');
     (line.len() <= limits::SEAL_LINE).then_some(line)
@@ -107,7 +113,7 @@ impl Whole<'_> {
         }
         let links =
             Links { id, parents: Vec::new(), generation: self.generation, places, restart: self.restart };
-        let line = seal_line(&links, &self.changes, self.sealers, random)?;
+        let line = seal_line(&links, &self.changes, 0, self.sealers, random)?;
 
         let mut text = Text::new();
         text.push(self.header.write());

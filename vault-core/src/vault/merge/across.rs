@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::format::id::{EntryId, SealId};
 use crate::format::limits;
-use crate::format::seal::Record;
 use crate::vault::entry::SealedEntry;
 use crate::vault::merge::{
     MergeContext, MergeError, NewMerge, Placed, Side, ids, new_seal_id, plan, seal_entry, slots,
 };
+use crate::vault::restart::newest;
 
 pub(super) fn merge(ours: &Side, theirs: &Side, context: &mut MergeContext) -> Result<NewMerge, MergeError> {
     let knows_root = |side: &Side, other: &Side| side.known.contains(&other.vault.log.root());
@@ -65,9 +65,7 @@ pub(super) fn merge(ours: &Side, theirs: &Side, context: &mut MergeContext) -> R
     if replaces.len() > limits::REPLACES {
         return Err(MergeError::HistoryCut);
     }
-    let mut records: Vec<Record> = other_news.records();
-    let surplus = records.len().saturating_sub(limits::RECORDS);
-    records.drain(..surplus);
+    let records = newest(other_news.records());
     let saved = edit
         .graft(id, plan.listed, replaces, records, context.author, context.random)
         .map_err(MergeError::Edit)?;

@@ -71,12 +71,11 @@ fn with_removal(mut kept: OpenEntry, seal: SealId) -> OpenEntry {
 fn both(ours: Present, theirs: Present) -> Result<OpenEntry, VerifyError> {
     let (a, b) = (ours.lineage, theirs.lineage);
     // A conflict that one side has settled does not come back from the other; one that it has never seen does.
-    let (our_seals, their_seals) = (ours.known.clone(), theirs.known.clone());
-    let (resolved_here, resolved_there) = (a.resolved, b.resolved);
+    let (our_seals, their_seals) = (ours.known, theirs.known);
     let mut united = Union::new(ours.entry, theirs.entry, b.seal);
     united.drop_settled(
-        |seal| resolved_here && our_seals.contains(&seal),
-        |seal| resolved_there && their_seals.contains(&seal),
+        |alternative| our_seals.contains(&alternative.seal) && a.has_settled(alternative),
+        |alternative| their_seals.contains(&alternative.seal) && b.has_settled(alternative),
     );
     united.fields(|field| (a.changed_field(field), b.changed_field(field)))?;
     united.attributes(|attribute| (a.changed_attribute(attribute), b.changed_attribute(attribute)));
@@ -112,12 +111,12 @@ impl Union {
         Self { ours, theirs, alternative, values: BTreeMap::new() }
     }
 
-    fn drop_settled(&mut self, here: impl Fn(SealId) -> bool, there: impl Fn(SealId) -> bool) {
-        fn retain(entry: &mut OpenEntry, settled: impl Fn(SealId) -> bool) {
+    fn drop_settled(&mut self, here: impl Fn(&Alternative) -> bool, there: impl Fn(&Alternative) -> bool) {
+        fn retain(entry: &mut OpenEntry, settled: impl Fn(&Alternative) -> bool) {
             let alternatives = std::mem::take(&mut entry.meta.alternatives);
             let values = std::mem::take(&mut entry.secrets.alternatives);
             for (alternative, values) in alternatives.into_iter().zip(values) {
-                if !settled(alternative.seal) {
+                if !settled(&alternative) {
                     entry.meta.alternatives.push(alternative);
                     entry.secrets.alternatives.push(values);
                 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::format::entry::EntryName;
+use crate::format::entry::{Alternative, EntryName};
 use crate::format::id::SealId;
 use crate::format::seal::{Changes, EntryChange, EntryOp};
 
@@ -20,7 +20,8 @@ pub(super) struct Lineage {
     /// The entry's name on this side now; `None` if it was removed.
     pub(super) current: Option<EntryName>,
     pub(super) renamed: bool,
-    pub(super) resolved: bool,
+    /// What this side settled of the entry's conflicts.
+    settled: Option<Settled>,
     pub(super) expiry: bool,
     /// Removed and made again: everything in it is new.
     whole: bool,
@@ -30,7 +31,24 @@ pub(super) struct Lineage {
     pub(super) seal: SealId,
 }
 
+/// What the resolutions of one side were about.
+#[derive(Debug, Clone, Default)]
+struct Settled {
+    attributes: BTreeSet<String>,
+    fields: BTreeSet<String>,
+    expiry: bool,
+}
+
 impl Lineage {
+    /// Whether this side has settled all that an alternative, which it knew, disagrees on.
+    pub(super) fn has_settled(&self, alternative: &Alternative) -> bool {
+        self.settled.as_ref().is_some_and(|settled| {
+            alternative.attributes.keys().all(|name| settled.attributes.contains(name))
+                && alternative.fields.keys().all(|name| settled.fields.contains(name))
+                && (settled.expiry || alternative.expires.is_none())
+        })
+    }
+
     pub(super) fn changed_field(&self, field: &str) -> bool {
         self.whole || self.fields.contains(field)
     }
@@ -43,16 +61,23 @@ impl Lineage {
         self.whole || self.expiry
     }
 
-    /// As the merge's own seal lists it: everything that either side changed, under the name that came out.
+    /// As the merge's own seal lists it, under the name that came out. What either side changed is in their own seals; it is
+    /// repeated only where the name is another than theirs, so that a later merge takes nothing for changed that was not.
     pub(super) fn listed(&self, other: &Self, name: &EntryName) -> EntryChange {
-        EntryChange {
+        let mut listed = EntryChange {
             op: EntryOp::Set,
             name: name.clone(),
-            attributes: self.attributes.union(&other.attributes).cloned().collect(),
-            fields: self.fields.union(&other.fields).cloned().collect(),
+            attributes: BTreeSet::new(),
+            fields: BTreeSet::new(),
             new_name: None,
-            expiry: self.expiry || other.expiry,
+            expiry: false,
+        };
+        if self.renamed || other.renamed {
+            listed.attributes = self.attributes.union(&other.attributes).cloned().collect();
+            listed.fields = self.fields.union(&other.fields).cloned().collect();
+            listed.expiry = self.expiry || other.expiry;
         }
+        listed
     }
 }
 
@@ -82,7 +107,10 @@ impl Lineages {
         let mut claimed: BTreeSet<&EntryName> =
             self.by_key.values().filter_map(|lineage| lineage.current.as_ref()).collect();
         for key in other.by_key.keys().filter(|key| !self.by_key.contains_key(key)) {
-            if let Key::Origin(name) = key {
+            // What the other side changed is ours to hand over only if we never gave its name to anything else.
+            if let Key::Origin(name) = key
+                && !self.names.contains(name)
+            {
                 claimed.insert(name);
             }
         }
@@ -96,7 +124,7 @@ impl Lineages {
         let lineage = self.by_key.entry(key.clone()).or_insert_with(|| Lineage {
             current: Some(name.clone()),
             renamed: false,
-            resolved: false,
+            settled: None,
             expiry: false,
             whole: false,
             attributes: BTreeSet::new(),
@@ -125,7 +153,12 @@ impl Lineages {
                 return;
             }
             EntryOp::Create => lineage.whole |= lineage.current.is_none(),
-            EntryOp::Resolve => lineage.resolved = true,
+            EntryOp::Resolve => {
+                let settled = lineage.settled.get_or_insert_default();
+                settled.attributes.extend(change.attributes.iter().cloned());
+                settled.fields.extend(change.fields.iter().cloned());
+                settled.expiry |= change.expiry;
+            }
             EntryOp::Set => {}
         }
         lineage.attributes.extend(change.attributes.iter().cloned());
@@ -140,7 +173,11 @@ impl Lineages {
     /// Whose entry has this name now; whose it was, if nobody's.
     fn key_of(&self, name: &EntryName, op: EntryOp) -> Key {
         if let Some(key) = self.by_name.get(name) {
-            return key.clone();
+            // A name that a branch gave, and that another branch's name has won over, is free to be created.
+            let is_here = self.by_key.get(key).is_none_or(|lineage| lineage.current.as_ref() == Some(name));
+            if is_here || op != EntryOp::Create {
+                return key.clone();
+            }
         }
         let origin = Key::Origin(name.clone());
         let moved = self.by_key.get(&origin).is_some_and(|lineage| lineage.current.is_some());

@@ -15,20 +15,23 @@ use crate::vault::merge::{MergeError, News, Side};
 /// What one side did to its slots.
 struct SlotNews {
     removed: BTreeSet<SlotId>,
-    /// The last seal that changed the slot's line, with its generation.
-    changed: BTreeMap<SlotId, (u64, SealId)>,
+    /// The last seal that wrapped the master key in the slot anew, with its generation.
+    wrapped: BTreeMap<SlotId, (u64, SealId)>,
+    /// The last seal that gave the slot its label, with its generation.
+    labelled: BTreeMap<SlotId, (u64, SealId)>,
 }
 
 impl SlotNews {
     fn of(news: &News) -> Self {
-        let mut all = Self { removed: BTreeSet::new(), changed: BTreeMap::new() };
+        let mut all = Self { removed: BTreeSet::new(), wrapped: BTreeMap::new(), labelled: BTreeMap::new() };
         for (generation, seal, changes) in &news.changes {
             for change in &changes.slots {
                 match change.op {
                     SlotOp::Remove => drop(all.removed.insert(change.slot)),
-                    SlotOp::Add | SlotOp::Rewrap | SlotOp::Relabel => {
-                        all.changed.insert(change.slot, (*generation, *seal));
-                    }
+                    SlotOp::Rewrap => drop(all.wrapped.insert(change.slot, (*generation, *seal))),
+                    SlotOp::Relabel => drop(all.labelled.insert(change.slot, (*generation, *seal))),
+                    // An added slot is in one side's table only.
+                    SlotOp::Add => {}
                 }
             }
         }
@@ -52,13 +55,19 @@ pub(super) fn unite(
             continue;
         }
         let (slot, from) = match (find(ours, id), find(theirs, id)) {
-            (Some(here), Some(there)) => match (a.changed.get(&id), b.changed.get(&id)) {
-                (None, Some(_)) => (there, theirs),
-                (Some(when_here), Some(when_there)) if when_there > when_here => (there, theirs),
-                // Changed by neither: across a rotation the lines differ all the same, and only one is right.
-                (None, None) if std::ptr::eq(into, theirs) => (there, theirs),
-                _ => (here, ours),
-            },
+            (Some(mut here), Some(mut there)) => {
+                // The label is bound to nothing else, so what opens the slot and what it is called merge apart.
+                let label =
+                    if a.labelled.get(&id) >= b.labelled.get(&id) { &here.label } else { &there.label }
+                        .clone();
+                (here.label, there.label) = (label.clone(), label);
+                match (a.wrapped.get(&id), b.wrapped.get(&id)) {
+                    // Wrapped by neither: across a rotation the lines differ all the same, and only one is right.
+                    (None, None) if std::ptr::eq(into, theirs) => (there, theirs),
+                    (when_here, when_there) if when_there > when_here => (there, theirs),
+                    _ => (here, ours),
+                }
+            }
             (Some(here), None) => (here, ours),
             (None, Some(there)) => (there, theirs),
             (None, None) => continue,
@@ -89,14 +98,17 @@ fn for_keys_of(into: &UnlockedVault, from: &UnlockedVault, slot: SlotLine) -> Re
 /// Two sides may have chosen the same label for two slots: the one with the larger id gets a longer one.
 fn make_labels_unique(slots: &mut [SlotLine]) {
     const KEPT: usize = 55;
+    const DIGITS: usize = 8;
     let mut taken = BTreeSet::new();
     for slot in slots {
-        if !taken.insert(slot.label.clone()) {
-            let kept: String = slot.label.as_str().chars().take(KEPT).collect();
-            let longer = format!("{kept}-{}", &slot.id.to_string()[..8]);
-            slot.label =
-                Label::parse(&longer).expect("55 characters, a dash and 8 digits of a label's alphabet");
-            taken.insert(slot.label.clone());
+        let kept: String = slot.label.as_str().chars().take(KEPT).collect();
+        let id = slot.id.to_string();
+        // Ids differ, so one of their parts gives a label that nobody has.
+        let mut parts = (0..id.len() / DIGITS).map(|part| &id[part * DIGITS..(part + 1) * DIGITS]);
+        while !taken.insert(slot.label.clone()) {
+            let Some(part) = parts.next() else { break };
+            slot.label = Label::parse(&format!("{kept}-{part}"))
+                .expect("55 characters, a dash and 8 digits of a label's alphabet");
         }
     }
 }

@@ -360,11 +360,96 @@ fn slots_of_both_sides_unite_and_a_removal_wins() {
     }
     fn remove_laptop(vault: &Fixture) -> Fixture {
         let id = laptop(vault).id;
-        vault.edit(|edit| assert!(edit.remove_slot(id, "tester")))
+        vault.edit(|edit| assert!(edit.remove_slot(id, "tester").unwrap()))
     }
     fn relabelled(vault: &Fixture, op: SlotOp) -> Fixture {
         let mut slot = laptop(vault);
         slot.label = Label::parse("old-laptop").unwrap();
         vault.edit(|edit| assert!(edit.replace_slot(slot, op).unwrap()))
     }
+}
+
+#[test]
+fn a_merged_entry_within_no_readers_limits_is_refused_before_it_is_written() {
+    let fields = |vault: &Fixture, entry: &str, from: usize, to: usize| {
+        vault.edit(|edit| {
+            for i in from..to {
+                edit.set(&name(entry), inline(&format!("field{i}"), b"x"), &mut SystemRandom).unwrap();
+            }
+        })
+    };
+    let base = fields(&base(), "wide", 0, 40);
+    let (ours, theirs) = (fields(&base, "wide", 100, 120), fields(&base, "wide", 200, 220));
+    assert!(matches!(merge_of(&ours, &theirs, None), Err(MergeError::Edit(EditError::TooLarge { .. }))));
+}
+
+#[test]
+fn a_record_that_two_people_brought_across_a_restart_is_carried_once() {
+    let base = base();
+    let compacted = |vault: &Fixture| {
+        let saved = vault.unlock().compact(Pages::Few, "tester", None, 3_000, &mut SystemRandom).unwrap();
+        vault.with(saved.text.to_vec().unwrap())
+    };
+    let (restarted, old) = (compacted(&base), base.set("old", b"o"));
+    let (one, two) = (merged(&restarted, &old).0, merged(&restarted.set("x", b""), &old).0);
+    let again = compacted(&merged(&one, &two).0);
+    again.unlock().verify(&|_| ()).unwrap();
+    assert_eq!(again.get("old").unwrap(), b"o");
+}
+
+#[test]
+fn an_entry_renamed_beside_a_fleeting_one_survives_a_third_entry_of_its_name() {
+    let base = Fixture::new(Pages::Few).set("a", b"kept").set("b", b"2");
+    let mut fleeting = base.set("other", b"1").set("other", b"2").set("other", b"3");
+    fleeting = remove(&fleeting.set("n", b"short"), "n");
+    let renamed = rename(&base, "a", "n");
+    let third = base.set("n", b"third");
+    let (both, _) = merged(&fleeting, &renamed);
+    for (ours, theirs) in [(&both, &third), (&third, &both)] {
+        let (after, conflicts) = merged(ours, theirs);
+        assert_eq!(conflicts, ["n"]);
+        let mut values = vec![after.get("n").unwrap(), alternative(&after, "n", 0, "secret").unwrap()];
+        values.sort();
+        assert_eq!(values, [b"kept".to_vec(), b"third".to_vec()]);
+    }
+}
+
+#[test]
+fn settling_one_conflict_does_not_settle_another() {
+    let text = |vault: &Fixture, field: &str, value: &[u8]| {
+        vault.edit(|edit| {
+            edit.set(&name("e"), inline(field, value), &mut SystemRandom).unwrap();
+        })
+    };
+    let base = text(&text(&Fixture::new(Pages::Few), "secret", b"0"), "user", b"0");
+    let user = text(&base, "user", b"S");
+    let both = merged(&text(&user, "secret", b"P"), &text(&user, "secret", b"Q")).0;
+    let settled = both.edit(|edit| edit.resolve(&name("e"), Pick::Ours, &mut SystemRandom).unwrap());
+    let open = merged(&text(&base, "user", b"T"), &user).0;
+    let (after, conflicts) = merged(&settled, &open);
+    assert_eq!(conflicts, ["e"]);
+    let users: Vec<_> = (0..after.unlock().meta(&name("e")).unwrap().unwrap().alternatives.len())
+        .filter_map(|number| alternative(&after, "e", number, "user"))
+        .collect();
+    let unlocked = after.unlock();
+    let Some(Value::Inline(here)) = unlocked.value(&name("e"), "user").unwrap() else { panic!("no user") };
+    let all: BTreeSet<Vec<u8>> = users.into_iter().chain([here.expose().to_vec()]).collect();
+    assert_eq!(all, BTreeSet::from([b"S".to_vec(), b"T".to_vec()]));
+}
+
+#[test]
+fn a_change_that_one_side_alone_made_since_a_merge_is_no_conflict() {
+    let user = |vault: &Fixture, value: &[u8]| {
+        vault.edit(|edit| {
+            edit.set(&name("a"), inline("user", value), &mut SystemRandom).unwrap();
+        })
+    };
+    let base = base();
+    let one = user(&base, b"P1");
+    let merged_once = merged(&one, &base.set("a", b"Q")).0;
+    let (after, conflicts) = merged(&merged_once, &user(&one, b"C"));
+    assert!(conflicts.is_empty(), "{conflicts:?}");
+    let unlocked = after.unlock();
+    let Some(Value::Inline(here)) = unlocked.value(&name("a"), "user").unwrap() else { panic!("no user") };
+    assert_eq!((here.expose(), after.get("a").unwrap()), (&b"C"[..], b"Q".to_vec()));
 }

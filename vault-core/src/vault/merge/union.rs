@@ -10,7 +10,7 @@ use crate::format::limits;
 use crate::format::seal::{Changes, Links, Place, PlaceLink};
 use crate::source::Text;
 use crate::vault::UnlockedVault;
-use crate::vault::edit::seal_roster;
+use crate::vault::edit::{author_of, seal_roster};
 use crate::vault::entry::SealedEntry;
 use crate::vault::log::Log;
 use crate::vault::merge::{
@@ -40,6 +40,9 @@ pub(super) fn merge(ours: &Side, theirs: &Side, context: &mut MergeContext) -> R
             Some(seal_roster(ours.vault, slots, roster, context.random))
         }
     };
+    if log_bytes(ours.vault, theirs.vault) > limits::WRITTEN_LINKS {
+        return Err(MergeError::Edit(EditError::TooManyChanges));
+    }
     if pages.is_empty() && table.is_none() {
         return Ok(NewMerge {
             text: both.write(None, Vec::new(), None),
@@ -67,7 +70,7 @@ pub(super) fn merge(ours: &Side, theirs: &Side, context: &mut MergeContext) -> R
         Links { id, parents: log.tips().to_vec(), generation: log.generation() + 1, places, restart: false };
     let changes = Changes {
         time: context.now,
-        author: context.author.to_owned(),
+        author: author_of(context.author),
         entries: plan.listed,
         ..Changes::default()
     };
@@ -75,7 +78,8 @@ pub(super) fn merge(ours: &Side, theirs: &Side, context: &mut MergeContext) -> R
     if links.parents.len() > limits::PARENTS || links.generation > limits::GENERATION {
         return Err(too_much);
     }
-    let line = seal_line(&links, &changes, sealers, context.random).ok_or(too_much)?;
+    let log_bytes = log_bytes(ours.vault, theirs.vault);
+    let line = seal_line(&links, &changes, log_bytes, sealers, context.random).ok_or(too_much)?;
     let text = both.write(table.as_ref(), written, Some((links.section(), id, line)));
     if text.len() > limits::FILE {
         return Err(MergeError::Edit(EditError::Full));
@@ -95,6 +99,13 @@ fn united_log(ours: &UnlockedVault, theirs: &UnlockedVault) -> Result<Log, Merge
         return Err(MergeError::Edit(EditError::Full));
     }
     Log::of(seals, usize::from(ours.front.header.pages.count()) + 1).map_err(|_| MergeError::Contradiction)
+}
+
+/// Sealed bytes of the links of both logs together.
+fn log_bytes(ours: &UnlockedVault, theirs: &UnlockedVault) -> usize {
+    let known = ours.log.seals();
+    let new = theirs.front.seals.iter().filter(|seal| !known.contains_key(&seal.id));
+    ours.log_bytes() + new.map(|seal| seal.links.len()).sum::<usize>()
 }
 
 struct Both<'v> {
