@@ -104,7 +104,7 @@ impl Bench {
         let recipient = self.recipient()?;
         let plain = self.dotenv(entries)?;
         self.once(&format!("{entries}.vault"), |path| {
-            run(self.on(path)?.args(["init", "--no-gitattributes", "--age", &recipient]))?;
+            run(self.on(path)?.args(["init", "--no-gitattributes", "--pages", "256", "--age", &recipient]))?;
             match entries {
                 0 => Ok(()),
                 _ => run(self.on(path)?.arg("import").arg(plain)).map(drop),

@@ -3,6 +3,7 @@
 mod entries;
 mod vaults;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};

@@ -101,7 +101,7 @@ pub(super) fn passphrase(bench: &Bench) -> Result<Vec<Row>, Failed> {
     let recipient = bench.recipient()?;
     let mut init = command(&bench.vault);
     init.arg("--file").arg(&vault).arg("--passphrase-file").arg(&words);
-    run(init.args(["init", "--no-gitattributes", "--passphrase", "--age", &recipient]))?;
+    run(init.args(["init", "--no-gitattributes", "--pages", "256", "--passphrase", "--age", &recipient]))?;
     run(bench.on(&vault)?.arg("import").arg(bench.dotenv(100)?))?;
     let pairs = paired(
         bench.pairs.div_ceil(2),

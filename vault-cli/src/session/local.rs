@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use vault_core::crypto::random::SystemRandom;
+use vault_core::crypto::random::{BufferedRandom, Random, SystemRandom};
 use vault_core::error::{EditError, VerifyError};
 use vault_core::format::entry::{EntryName, Meta};
 use vault_core::format::front::Pages;
@@ -99,11 +99,12 @@ impl Local {
     ) -> Result<(Saved, Vec<Outcome>), SessionError> {
         let mut edit = vault.edit(self.now).map_err(|error| self.cannot(error))?;
         let mut outcomes = Vec::with_capacity(changes.len());
+        let random = &mut BufferedRandom::new();
         for (done, change) in changes.into_iter().enumerate() {
-            outcomes.extend(self.apply_one(vault, &mut edit, change)?);
+            outcomes.extend(self.apply_one(vault, &mut edit, change, random)?);
             progress(done + 1);
         }
-        let saved = edit.finish(&self.author, None, &mut SystemRandom).map_err(|error| self.cannot(error))?;
+        let saved = edit.finish(&self.author, None, random).map_err(|error| self.cannot(error))?;
         Ok((saved, outcomes))
     }
 
@@ -112,8 +113,8 @@ impl Local {
         vault: &UnlockedVault,
         edit: &mut Edit<'_>,
         change: Change,
+        random: &mut dyn Random,
     ) -> Result<Option<Outcome>, SessionError> {
-        let random = &mut SystemRandom;
         match change {
             Change::Set { name, update, expect } => {
                 self.check(vault, edit, &name, &expect)?;

@@ -3,6 +3,8 @@
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Scope;
 
 use zeroize::{Zeroize, Zeroizing};
 
@@ -69,55 +71,48 @@ impl BlobWriter {
         let key = Key::init_with(|key| random.fill(key));
         let cipher = BlobCipher::new(&key, &id.0);
         let mut attachment = Attachment { id, key, length: 0 };
-        let mut line = Vec::with_capacity(64 + text::encoded_len(FULL_CHUNK));
-        let mut written = 0;
-        let mut put = |index: u32, last: bool, chunk: &mut Zeroizing<Vec<u8>>| -> io::Result<()> {
-            cipher.seal(ChunkPlace { index, last }, chunk);
-            line.clear();
-            line.extend_from_slice(blob_prefix(id, index).as_bytes());
-            text::push_base64(&mut line, chunk);
-            line.push(b'\n');
-            written += line.len() as u64;
-            out.write_all(&line)
-        };
         let mut chunk = Zeroizing::new(Vec::with_capacity(FULL_CHUNK));
         let mut index = 0;
         // A chunk is sealed when it is known not to be the last one: when there is a byte after it.
         let mut ahead = read_chunk(value, &mut chunk)?;
         attachment.length = chunk.len() as u64;
-        let mut next = Zeroizing::new(Vec::with_capacity(FULL_CHUNK));
-        while ahead {
-            ahead = read_chunk(value, &mut next)?;
-            attachment.length += next.len() as u64;
+        std::thread::scope(|scope| {
+            let mut lines = ChunkLines::new(scope, &cipher, id, if ahead { parallelism() } else { 1 }, out);
+            let mut next = Zeroizing::new(Vec::with_capacity(FULL_CHUNK));
+            while ahead {
+                ahead = read_chunk(value, &mut next)?;
+                attachment.length += next.len() as u64;
+                if attachment.length > limit {
+                    return Err(BlobError::TooLarge { limit });
+                }
+                if next.is_empty() {
+                    break;
+                }
+                lines.put(ChunkPlace { index, last: false }, &mut chunk)?;
+                index += 1;
+                std::mem::swap(&mut chunk, &mut next);
+            }
             if attachment.length > limit {
                 return Err(BlobError::TooLarge { limit });
             }
-            if next.is_empty() {
-                break;
+            // Zeros up to the padded length, which may need chunks of their own.
+            let mut zeros = pad(attachment.length.max(1)) - attachment.length;
+            loop {
+                let room = (CHUNK - chunk.len()) as u64;
+                let fill = zeros.min(room);
+                let filled = chunk.len() + usize::try_from(fill).expect("less than a chunk");
+                chunk.resize(filled, 0);
+                zeros -= fill;
+                lines.put(ChunkPlace { index, last: zeros == 0 }, &mut chunk)?;
+                if zeros == 0 {
+                    break;
+                }
+                index += 1;
+                chunk.clear();
             }
-            put(index, false, &mut chunk)?;
-            index += 1;
-            std::mem::swap(&mut chunk, &mut next);
-        }
-        if attachment.length > limit {
-            return Err(BlobError::TooLarge { limit });
-        }
-        // Zeros up to the padded length, which may need chunks of their own.
-        let mut zeros = pad(attachment.length.max(1)) - attachment.length;
-        loop {
-            let room = (CHUNK - chunk.len()) as u64;
-            let fill = zeros.min(room);
-            let filled = chunk.len() + usize::try_from(fill).expect("less than a chunk");
-            chunk.resize(filled, 0);
-            zeros -= fill;
-            put(index, zeros == 0, &mut chunk)?;
-            if zeros == 0 {
-                break;
-            }
-            index += 1;
-            chunk.clear();
-        }
-        Ok(Self { attachment, chunks: index + 1, length: written })
+            let length = lines.finish()?;
+            Ok(Self { attachment, chunks: index + 1, length })
+        })
     }
 
     /// The lines stand in `source` from `offset` on.
@@ -137,6 +132,127 @@ impl BlobWriter {
     pub fn text_len(&self) -> u64 {
         self.length
     }
+}
+
+/// A chunk on its way to being a line.
+struct Chunk {
+    place: ChunkPlace,
+    bytes: Zeroizing<Vec<u8>>,
+    line: Vec<u8>,
+}
+
+impl Chunk {
+    fn new() -> Self {
+        let place = ChunkPlace { index: 0, last: false };
+        let line = Vec::with_capacity(64 + text::encoded_len(FULL_CHUNK));
+        Self { place, bytes: Zeroizing::new(Vec::with_capacity(FULL_CHUNK)), line }
+    }
+
+    fn seal(&mut self, cipher: &BlobCipher, id: BlobId) {
+        cipher.seal(self.place, &mut self.bytes);
+        self.line.clear();
+        self.line.extend_from_slice(blob_prefix(id, self.place.index).as_bytes());
+        text::push_base64(&mut self.line, &self.bytes);
+        self.line.push(b'\n');
+    }
+}
+
+/// The lines of an attachment, sealed by workers in turn, while this thread reads what comes next and writes what is done.
+struct ChunkLines<'a> {
+    cipher: &'a BlobCipher,
+    id: BlobId,
+    out: &'a mut dyn Write,
+    /// None: chunks are sealed by this thread.
+    workers: Vec<Worker>,
+    sent: usize,
+    received: usize,
+    /// Bytes of text that were written.
+    written: u64,
+    /// A buffer to be used again.
+    spare: Option<Chunk>,
+}
+
+struct Worker {
+    to: SyncSender<Chunk>,
+    from: Receiver<Chunk>,
+}
+
+/// Chunks that a worker has: one in work, one waiting.
+const CHUNKS_EACH: usize = 2;
+
+/// How many threads may seal chunks of one attachment.
+fn parallelism() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get().min(4))
+}
+
+impl<'a> ChunkLines<'a> {
+    fn new<'scope>(
+        scope: &'scope Scope<'scope, 'a>,
+        cipher: &'a BlobCipher,
+        id: BlobId,
+        threads: usize,
+        out: &'a mut dyn Write,
+    ) -> Self {
+        let worker = |_| {
+            let (to, chunks) = sync_channel::<Chunk>(CHUNKS_EACH);
+            let (done, from) = sync_channel(CHUNKS_EACH);
+            scope.spawn(move || {
+                for mut chunk in chunks {
+                    chunk.seal(cipher, id);
+                    if done.send(chunk).is_err() {
+                        return;
+                    }
+                }
+            });
+            Worker { to, from }
+        };
+        let workers = if threads > 1 { (0..threads).map(worker).collect() } else { Vec::new() };
+        Self { cipher, id, out, workers, sent: 0, received: 0, written: 0, spare: None }
+    }
+
+    /// Takes the chunk's bytes, and leaves some others that mean nothing.
+    fn put(&mut self, place: ChunkPlace, bytes: &mut Zeroizing<Vec<u8>>) -> io::Result<()> {
+        if !self.workers.is_empty() && self.sent - self.received == CHUNKS_EACH * self.workers.len() {
+            self.receive()?;
+        }
+        let mut chunk = self.spare.take().unwrap_or_else(Chunk::new);
+        chunk.place = place;
+        std::mem::swap(&mut chunk.bytes, bytes);
+        if self.workers.is_empty() {
+            chunk.seal(self.cipher, self.id);
+            return self.write(chunk);
+        }
+        let worker = self.sent % self.workers.len();
+        self.sent += 1;
+        self.workers[worker].to.send(chunk).map_err(|_| stopped())
+    }
+
+    /// Writes the oldest chunk that is in work.
+    fn receive(&mut self) -> io::Result<()> {
+        let worker = self.received % self.workers.len();
+        self.received += 1;
+        let chunk = self.workers[worker].from.recv().map_err(|_| stopped())?;
+        self.write(chunk)
+    }
+
+    fn write(&mut self, chunk: Chunk) -> io::Result<()> {
+        self.written += chunk.line.len() as u64;
+        self.out.write_all(&chunk.line)?;
+        self.spare = Some(chunk);
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<u64> {
+        while self.received < self.sent {
+            self.receive()?;
+        }
+        Ok(self.written)
+    }
+}
+
+/// Only a panic ends a worker early, and the scope passes that on.
+fn stopped() -> io::Error {
+    io::Error::other("a thread ended early")
 }
 
 /// Fills `chunk` with a full chunk's bytes or, at the end, fewer. True if it is full.
