@@ -18,6 +18,9 @@ const PROBE: usize = 4 << 10;
 const NEAR: u64 = 32 << 10;
 /// What a page's fixed line begins with, and the newline before it.
 const NEWLINE_PAGE: &[u8] = b"\npage ";
+/// Of the lines that follow one another, only a `head` does not tell its page. More of them are in no well-formed file, and
+/// looking at millions would take seconds.
+const SILENT_LINES: usize = 4;
 /// How much of the file is looked at in one step of a pass over all of it.
 const STEP: usize = 1 << 20;
 
@@ -110,7 +113,10 @@ fn probe(
     until: u64,
 ) -> Result<Option<(u64, u16)>, FormatError> {
     let mut at = from;
-    while at < until {
+    for _ in 0..SILENT_LINES {
+        if at >= until {
+            break;
+        }
         let Some(newline) = find(source, at, until, b"\n")? else { return Ok(None) };
         at = newline + 1;
         let start = read(source, at, PROBE.min(128))?;
