@@ -36,7 +36,10 @@ pub(super) fn message(failure: &Failure) -> Message {
             caused(kinds::NOT_HARDENED, "cannot protect this process's memory from other programs", error)
         }
         Failure::Bug(place) => Message::new(kinds::BUG, format!("this is a bug, at {}", escaped(place)))
-            .hint(concat!("please report it with the command, its input, and the version: vault ", env!("CARGO_PKG_VERSION")))
+            .hint(concat!(
+                "please report it with the command, its input, and the version: vault ",
+                env!("CARGO_PKG_VERSION")
+            ))
             .hint("leave secrets out of the report; the vault is the old or the new one, never half of each"),
         Failure::Input(error) => input(error),
         Failure::Prompt { error, asking } => prompt(error, asking),
