@@ -48,10 +48,8 @@ fn a_save_whose_calls_fail_in_turn_leaves_the_old_or_the_new_vault() {
         assert!(names.contains(&needed), "{needed} is not in {names:?}");
     }
     assert_eq!(names.iter().filter(|name| **name == "fsync").count(), 2, "the file and its folder");
-    let faults: Vec<Fault<'_>> = calls
-        .iter()
-        .flat_map(|call| errors(&call.name).iter().map(move |how| Fault { call, how }))
-        .collect();
+    let faults: Vec<Fault<'_>> =
+        calls.iter().flat_map(|call| errors(&call.name).iter().map(move |how| Fault { call, how })).collect();
     assert!(faults.len() >= 200, "{}", faults.len());
     let saved = AtomicUsize::new(0);
     let failed = AtomicUsize::new(0);
@@ -69,7 +67,8 @@ fn a_save_whose_calls_fail_in_turn_leaves_the_old_or_the_new_vault() {
 #[test]
 fn init_whose_calls_fail_in_turn_leaves_no_vault_or_a_whole_one() {
     let calls = calls_of(Home::empty().vault(["init", "--machine"]), false);
-    let saving = ["openat", "flock", "fchmod", "write", "fsync", "renameat2", "unlinkat", "fstat", "newfstatat"];
+    let saving =
+        ["openat", "flock", "fchmod", "write", "fsync", "renameat2", "unlinkat", "fstat", "newfstatat"];
     let calls: Vec<Call> = calls.into_iter().filter(|call| saving.contains(&call.name.as_str())).collect();
     for needed in ["openat", "flock", "fsync", "renameat2", "write"] {
         assert!(calls.iter().any(|call| call.name == needed), "{needed} is not in {calls:?}");
@@ -118,7 +117,8 @@ fn a_temporary_file_that_cannot_be_removed_is_removed_by_the_next_save() {
 fn a_sync_that_fails_is_not_tried_again_on_that_file() {
     let home = home_with_old();
     let log = home.beside("trace");
-    let wrapper = ["strace", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync:error=EIO:when=1", "-o"];
+    let wrapper =
+        ["strace", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-e", "inject=fsync:error=EIO:when=1", "-o"];
     let wrapper: Vec<std::ffi::OsString> =
         wrapper.iter().map(Into::into).chain([log.clone().into_os_string()]).collect();
     let ended = home.vault(["set", "a"]).stdin("new").under(wrapper).exits(1);
@@ -152,7 +152,10 @@ fn judge(home: &Home, fault: &Fault<'_>, ended: &Ended) -> Vec<u8> {
     let names = home.names();
     let only_vault = names == ["secrets.vault"];
     let killed = fault.how == KILL;
-    assert!(only_vault || (killed && names == [TEMP, "secrets.vault"]), "{fault:?} left {names:?}: {ended:?}");
+    assert!(
+        only_vault || (killed && names == [TEMP, "secrets.vault"]),
+        "{fault:?} left {names:?}: {ended:?}"
+    );
     home.check();
     let value = home.get("a");
     assert!(value == b"old" || value == b"new", "{fault:?}: {value:?}");
@@ -197,8 +200,14 @@ fn errors(name: &str) -> &'static [&'static str] {
         "write" => &["error=EIO", "error=ENOSPC", "error=EDQUOT", "error=EINTR", KILL],
         "fsync" => &["error=EIO", "error=ENOSPC", "error=EDQUOT", "error=EINTR", "error=EROFS", KILL],
         "renameat" => &[
-            "error=EIO", "error=ENOSPC", "error=EACCES", "error=EPERM", "error=EROFS", "error=EBUSY",
-            "error=EINTR", KILL,
+            "error=EIO",
+            "error=ENOSPC",
+            "error=EACCES",
+            "error=EPERM",
+            "error=EROFS",
+            "error=EBUSY",
+            "error=EINTR",
+            KILL,
         ],
         "flock" => &["error=EINTR", "error=ENOLCK", "error=EIO", "error=EAGAIN", KILL],
         "fchmod" => &["error=EPERM", "error=EIO", "error=EROFS", KILL],
@@ -216,7 +225,12 @@ fn errors(name: &str) -> &'static [&'static str] {
 fn calls_of(run: Run, sample: bool) -> Vec<Call> {
     let log = tempfile::NamedTempFile::new().unwrap();
     let wrapper: [&std::ffi::OsStr; 7] = [
-        "strace".as_ref(), "-f".as_ref(), "-qq".as_ref(), "-s".as_ref(), "0".as_ref(), "-o".as_ref(),
+        "strace".as_ref(),
+        "-f".as_ref(),
+        "-qq".as_ref(),
+        "-s".as_ref(),
+        "0".as_ref(),
+        "-o".as_ref(),
         log.path().as_os_str(),
     ];
     run.under(wrapper).ok();
@@ -227,7 +241,9 @@ fn calls_of(run: Run, sample: bool) -> Vec<Call> {
     let mut hardened = false;
     for line in log.lines() {
         let Some(text) = line.strip_prefix(&main).map(str::trim_start) else { continue };
-        let Some((name, _)) = text.split_once('(').filter(|(name, _)| !name.contains([' ', '<', '+'])) else { continue };
+        let Some((name, _)) = text.split_once('(').filter(|(name, _)| !name.contains([' ', '<', '+'])) else {
+            continue;
+        };
         let number = numbers.entry(name.to_owned()).or_default();
         *number += 1;
         hardened |= name == "prctl";
@@ -272,6 +288,20 @@ const KILL: &str = "signal=KILL";
 const TEMP: &str = ".secrets.vault.new";
 const WORKERS: usize = 3;
 const UNRELATED: [&str; 16] = [
-    "mmap", "munmap", "mprotect", "mremap", "brk", "madvise", "futex", "clone3", "clone", "rt_sigprocmask",
-    "rt_sigaction", "sigaltstack", "exit_group", "exit", "sched_yield", "prctl",
+    "mmap",
+    "munmap",
+    "mprotect",
+    "mremap",
+    "brk",
+    "madvise",
+    "futex",
+    "clone3",
+    "clone",
+    "rt_sigprocmask",
+    "rt_sigaction",
+    "sigaltstack",
+    "exit_group",
+    "exit",
+    "sched_yield",
+    "prctl",
 ];

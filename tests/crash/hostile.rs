@@ -75,11 +75,17 @@ fn hostile_numbers_are_refused_at_once_and_in_little_memory() {
     let pass = home.beside("pass");
     fs::write(&pass, "correct horse\n").unwrap();
     let with_pass = |arguments: &[&str]| {
-        home.vault(arguments.iter().map(std::ffi::OsStr::new).chain(["--passphrase-file".as_ref(), pass.as_os_str()]))
+        home.vault(
+            arguments
+                .iter()
+                .map(std::ffi::OsStr::new)
+                .chain(["--passphrase-file".as_ref(), pass.as_os_str()]),
+        )
     };
     with_pass(&["init", "--kdf-memory", "19MiB"]).ok();
     let good = fs::read_to_string(home.file()).unwrap();
-    let cost = good.lines().find(|line| line.contains("19456")).expect("the memory stands in the slot").to_owned();
+    let cost =
+        good.lines().find(|line| line.contains("19456")).expect("the memory stands in the slot").to_owned();
     for memory in ["1048577", "4294967295", "4294967296", "99999999999999999999", "019456", "-1", "1"] {
         let hostile = good.replacen(&cost, &cost.replacen("19456", memory, 1), 1);
         fs::write(home.file(), &hostile).unwrap();
@@ -88,7 +94,11 @@ fn hostile_numbers_are_refused_at_once_and_in_little_memory() {
         bounded(with_pass(&["list"]), SMALL);
         bounded(with_pass(&["check"]), SMALL);
     }
-    for (from, to) in [("vault/1 256", "vault/1 4294967295"), ("vault/1 256", "vault/1 0256"), ("vault/1 256", "vault/1 4096")] {
+    for (from, to) in [
+        ("vault/1 256", "vault/1 4294967295"),
+        ("vault/1 256", "vault/1 0256"),
+        ("vault/1 256", "vault/1 4096"),
+    ] {
         fs::write(home.file(), good.replacen(from, to, 1)).unwrap();
         assert_eq!(with_pass(&["list"]).end().status.code(), Some(6), "{to}");
         bounded(with_pass(&["list"]), SMALL);

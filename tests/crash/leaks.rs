@@ -44,10 +44,12 @@ fn the_memory_of_a_process_is_not_for_its_own_user() {
         for path in [home.work(), home.key(), home.file(), home.beside(".")] {
             std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        run = run.under(["setpriv", "--clear-groups", "--reuid", "65534", "--regid", "65534", "sh", "-c"]
-            .into_iter()
-            .map(std::ffi::OsStr::new)
-            .chain(["shift; exec \"$0\" \"$@\"".as_ref(), copy.as_os_str()]));
+        run = run.under(
+            ["setpriv", "--clear-groups", "--reuid", "65534", "--regid", "65534", "sh", "-c"]
+                .into_iter()
+                .map(std::ffi::OsStr::new)
+                .chain(["shift; exec \"$0\" \"$@\"".as_ref(), copy.as_os_str()]),
+        );
     }
     let mut child = waiting(&run);
     let proc = format!("/proc/{}", child.id());
@@ -69,7 +71,9 @@ fn the_memory_of_a_process_is_not_for_its_own_user() {
                 .unwrap()
                 .success()
         };
-        assert!(read("/proc/self/environ") && !read(&format!("{proc}/environ")) && !read(&format!("{proc}/maps")));
+        assert!(
+            read("/proc/self/environ") && !read(&format!("{proc}/environ")) && !read(&format!("{proc}/maps"))
+        );
     }
     child.kill().unwrap();
     child.wait().unwrap();
@@ -83,7 +87,8 @@ fn nothing_but_standard_output_is_ever_written_a_secret() {
     fs::write(&env, format!("IMPORTED={CANARY}\nOTHER=\"{CANARY} {CANARY}\"\n")).unwrap();
     let import = env.to_str().unwrap();
     let long = vec![CANARY.as_bytes(); 6000].concat();
-    let (editor, canary) = (format!("f() {{ printf '%s-again' {CANARY} > \"$1\"; }}; f"), CANARY.as_bytes().to_vec());
+    let (editor, canary) =
+        (format!("f() {{ printf '%s-again' {CANARY} > \"$1\"; }}; f"), CANARY.as_bytes().to_vec());
     let commands: [(&[&str], Vec<u8>, bool); 17] = [
         (&["set", "short"], canary.clone(), false),
         (&["set", "long"], long, false),
@@ -112,14 +117,20 @@ fn nothing_but_standard_output_is_ever_written_a_secret() {
         let log = fs::read_to_string(&log).unwrap();
         assert!(log.contains("write("), "strace saw nothing: {log}");
         let mut seen = false;
-        for line in log.lines().filter(|line| spellings().iter().any(|text| line.contains(&hex_escaped(text)))) {
+        for line in
+            log.lines().filter(|line| spellings().iter().any(|text| line.contains(&hex_escaped(text))))
+        {
             let target = line.split_once('(').unwrap().1;
             // An editor's file is in memory; its folder is gone afterwards.
             let memory = target.split(',').next().unwrap().contains(&hex_escaped("/dev/shm/vault-"))
                 || target.contains("</dev/shm/vault-");
             let edits = arguments == ["edit", "short"] && memory;
             seen |= target.starts_with("1<") && !memory;
-            assert!((prints && target.starts_with("1<")) || edits, "{arguments:?}: {}", &line[..line.len().min(300)]);
+            assert!(
+                (prints && target.starts_with("1<")) || edits,
+                "{arguments:?}: {}",
+                &line[..line.len().min(300)]
+            );
         }
         assert_eq!(seen, prints, "{arguments:?}");
     }
@@ -151,7 +162,12 @@ fn no_child_is_given_a_secret() {
         assert!(!line.contains(key.trim()) && !find(line.as_bytes()), "{line}");
     }
     let environment = fs::read_to_string(seen).unwrap();
-    assert!(environment.contains("HOME=") && !environment.contains("VAULT_PASSPHRASE") && !environment.contains("VAULT_MACHINE_KEY="), "{environment}");
+    assert!(
+        environment.contains("HOME=")
+            && !environment.contains("VAULT_PASSPHRASE")
+            && !environment.contains("VAULT_MACHINE_KEY="),
+        "{environment}"
+    );
     assert_eq!(home.get("a"), b"2");
 }
 
@@ -233,7 +249,10 @@ fn no_error_of_any_command_shows_a_secret() {
             let ended = with(&run, more).without_terminal().end();
             refused += usize::from(!ended.status.success());
             assert!(!find(ended.stderr.as_bytes()), "{ended:?}");
-            assert!(!ended.stderr.contains("panicked") && ended.status.code().is_some_and(|code| code <= 8), "{ended:?}");
+            assert!(
+                !ended.stderr.contains("panicked") && ended.status.code().is_some_and(|code| code <= 8),
+                "{ended:?}"
+            );
         }
     }
     assert!(refused >= count * 3 - 6, "{refused} of {count} commands, three times each, failed");
@@ -302,5 +321,6 @@ fn hex_escaped(text: &str) -> String {
 
 const CANARY: &str = "hunter2-canary-Zq9";
 const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
-const WRITES: &str = "trace=write,pwrite64,writev,pwritev,pwritev2,sendto,sendmsg,sendfile,copy_file_range,splice";
+const WRITES: &str =
+    "trace=write,pwrite64,writev,pwritev,pwritev2,sendto,sendmsg,sendfile,copy_file_range,splice";
 const NOBODY: u32 = 65534;

@@ -22,7 +22,10 @@ fn a_full_disk_keeps_the_old_vault_and_says_so() {
         let ended = home.vault(["set", &format!("n{number}")]).stdin(vec![b'x'; 4000]).end();
         if !ended.status.success() {
             assert_eq!(ended.status.code(), Some(1), "{ended:?}");
-            assert!(ended.stderr.contains("no space left") && ended.stderr.contains("nothing was saved"), "{ended:?}");
+            assert!(
+                ended.stderr.contains("no space left") && ended.stderr.contains("nothing was saved"),
+                "{ended:?}"
+            );
             break;
         }
         filled += 1;
@@ -123,7 +126,10 @@ fn a_symlinked_vault_keeps_its_link() {
     assert_eq!(fs::read_link(home.file()).unwrap(), Path::new("../far/link.vault"));
     assert_eq!(fs::read_link(far.join("link.vault")).unwrap(), Path::new("real.vault"));
     assert_eq!(fs::metadata(far.join("real.vault")).unwrap().permissions().mode() & 0o777, 0o640);
-    assert_eq!((home.names(), names(&far)), (vec!["secrets.vault".to_owned()], vec!["link.vault".to_owned(), "real.vault".to_owned()]));
+    assert_eq!(
+        (home.names(), names(&far)),
+        (vec!["secrets.vault".to_owned()], vec!["link.vault".to_owned(), "real.vault".to_owned()])
+    );
 
     fs::remove_file(far.join("real.vault")).unwrap();
     home.vault(["get", "a"]).exits(3).says("no vault at");
@@ -199,11 +205,19 @@ fn unprivileged(home: &Home) -> Vec<std::ffi::OsString> {
         std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
     let number = NOBODY.to_string();
-    let mut words: Vec<std::ffi::OsString> =
-        ["setpriv", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all", "--reuid", &number, "--regid", &number]
-            .iter()
-            .map(Into::into)
-            .collect();
+    let mut words: Vec<std::ffi::OsString> = [
+        "setpriv",
+        "--clear-groups",
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+        "--reuid",
+        &number,
+        "--regid",
+        &number,
+    ]
+    .iter()
+    .map(Into::into)
+    .collect();
     // Takes the place of the program that the run names.
     words.extend(["sh".into(), "-c".into(), "shift; exec \"$0\" \"$@\"".into(), copy.into_os_string()]);
     words
@@ -220,7 +234,10 @@ struct Mount {
 
 impl Mount {
     fn tmpfs(target: &Path, options: &str) -> Option<Self> {
-        Self::new(&["-t".as_ref(), "tmpfs".as_ref(), "-o".as_ref(), options.as_ref(), "tmpfs".as_ref()], target)
+        Self::new(
+            &["-t".as_ref(), "tmpfs".as_ref(), "-o".as_ref(), options.as_ref(), "tmpfs".as_ref()],
+            target,
+        )
     }
 
     fn bind(source: &Path, target: &Path) -> Option<Self> {
