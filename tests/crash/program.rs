@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -155,11 +154,6 @@ impl Run {
         self
     }
 
-    pub(crate) fn within(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.folder = folder.into();
-        self
-    }
-
     /// Writes standard output to this file.
     pub(crate) fn stdout_to(mut self, path: impl Into<PathBuf>) -> Self {
         self.stdout = Some(path.into());
@@ -272,10 +266,6 @@ impl Ended {
         let json: Json = serde_json::from_slice(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:?}"));
         assert_eq!(json["version"], 1, "{json}");
         json
-    }
-
-    pub(crate) fn signal(&self) -> Option<i32> {
-        self.status.signal()
     }
 
     /// The error says this.
