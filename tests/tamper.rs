@@ -77,7 +77,7 @@ impl World {
         // The slot table, and a page with it.
         let slots = world.edit(&three, |edit| {
             let me = edit.slots().iter().find(|slot| slot.label.as_str() == "me").unwrap().id;
-            assert!(edit.remove_slot(me, "tester"));
+            assert!(edit.remove_slot(me, "tester").unwrap());
             edit.set(&name("a"), inline("secret", b"a5"), &mut SystemRandom).unwrap();
         });
         drop(slots);

@@ -2,6 +2,8 @@
 //!
 //! Whole processes, in pairs that take turns, so that whatever else the machine does falls on both. The result is a table
 //! of medians with their quartiles; what has a target says whether it is met.
+
+#![allow(unreachable_pub, reason = "a program: nothing outside can reach it in any case")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report goes there")]
 
 mod cases;
