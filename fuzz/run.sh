@@ -7,7 +7,12 @@ cd "$(dirname "$0")"
 seconds=${1:-10}
 [ $# -eq 0 ] || shift
 cargo +nightly fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
-[ $# -gt 0 ] || set -- $(cd fuzz_targets && ls ./*.rs | sed 's,./\(.*\)\.rs,\1,')
+if [ $# -eq 0 ]; then
+    for file in fuzz_targets/*.rs; do
+        name=${file##*/}
+        set -- "$@" "${name%.rs}"
+    done
+fi
 
 # One build for all; each run then only starts.
 cargo +nightly fuzz build --fuzz-dir . --sanitizer none

@@ -17,11 +17,11 @@ fn the_limits_of_the_format_are_those_of_the_code() {
         ("file", vec![limits::FILE]),
         ("line: header, `head`, `slot`", vec![n(limits::SHORT_LINE)]),
         ("line: entry, `file`, `blob`, `roster`", vec![n(limits::ENTRY_LINE)]),
-        ("line: seal", vec![n(limits::SEAL_LINE), n(limits::LINKS), n(limits::ALL_LINKS)]),
+        ("line: seal", vec![n(limits::SEAL_LINE), n(limits::LINKS), n(limits::ALL_LINKS), n(limits::WRITTEN_LINKS)]),
         ("slots", vec![n(limits::SLOTS)]),
         ("seals", vec![n(limits::SEALS)]),
         ("parents of a seal, `previous` of a place", vec![n(limits::PARENTS)]),
-        ("`replaces` of a seal", vec![n(limits::REPLACES)]),
+        ("`replaces`; `records` of a seal", vec![n(limits::REPLACES), n(limits::RECORDS)]),
         ("entries", vec![n(limits::ENTRIES)]),
         (
             "name; attribute's or field's name; attribute's value",

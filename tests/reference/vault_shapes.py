@@ -8,7 +8,7 @@ import functools
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 FILE_MAX, SHORT_LINE, LONG_LINE, SEAL_LINE = 4 * GIB, 16 * KIB, 96 * KIB, 16 * MIB
 LINKS_MAX, ALL_LINKS_MAX = MIB, 64 * MIB
-SLOTS_MAX, SEALS_MAX, PARENTS_MAX, REPLACES_MAX, ENTRIES_MAX = 64, 65_536, 1_024, 65_536, 2_000_000
+SLOTS_MAX, SEALS_MAX, PARENTS_MAX, REPLACES_MAX, RECORDS_MAX, ENTRIES_MAX = 64, 65_536, 1_024, 65_536, 1_024, 2_000_000
 NAME_MAX, TEXT_MAX, ATTRIBUTE_MAX, AUTHOR_MAX, REASON_MAX = 1_024, 128, 8_192, 256, 1_024
 ATTRIBUTES_MAX, FIELDS_MAX, ALTERNATIVES_MAX, REMOVED_MAX = 256, 64, 64, 256
 INLINE_MAX, ATTACHMENT_MAX, CHUNK, CHUNKS_MAX, AGE_FILE_MAX = 16_384, GIB, 49_152, 21_846, 8_192
@@ -184,7 +184,7 @@ TEXTS = array(TEXT, 1, order=str.encode)
 ENTRY_CHANGE = members({1: exactly(0, 1, 2, 3, 4), 2: NAME}, {3: TEXTS, 4: TEXTS, 5: NAME, 6: exactly(True)})
 CHANGED = {3: tstr(1, REASON_MAX), 4: array(ENTRY_CHANGE, 1), 5: array(struct(exactly(0, 1, 2, 3), ID), 1), 6: IDS(1, REPLACES_MAX)}
 RECORD = struct(ID, uint, members({1: uint, 2: AUTHOR}, CHANGED))
-CHANGES = members({1: uint, 2: AUTHOR}, {**CHANGED, 7: array(RECORD, 1, order=lambda record: (record[1], record[0]))})
+CHANGES = members({1: uint, 2: AUTHOR}, {**CHANGED, 7: array(RECORD, 1, RECORDS_MAX, order=lambda record: (record[1], record[0]))})
 INFO = struct(exactly(0, 1), uint)
 ATTRIBUTE = tstr(0, ATTRIBUTE_MAX)
 ALTERNATIVE = members({1: ID}, {
