@@ -17,7 +17,10 @@ fn the_limits_of_the_format_are_those_of_the_code() {
         ("file", vec![limits::FILE]),
         ("line: header, `head`, `slot`", vec![n(limits::SHORT_LINE)]),
         ("line: entry, `file`, `blob`, `roster`", vec![n(limits::ENTRY_LINE)]),
-        ("line: seal", vec![n(limits::SEAL_LINE), n(limits::LINKS), n(limits::ALL_LINKS), n(limits::WRITTEN_LINKS)]),
+        (
+            "line: seal",
+            vec![n(limits::SEAL_LINE), n(limits::LINKS), n(limits::ALL_LINKS), n(limits::WRITTEN_LINKS)],
+        ),
         ("slots", vec![n(limits::SLOTS)]),
         ("seals", vec![n(limits::SEALS)]),
         ("parents of a seal, `previous` of a place", vec![n(limits::PARENTS)]),
