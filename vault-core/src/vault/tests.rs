@@ -241,3 +241,16 @@ fn every_flipped_bit_of_a_small_vault_is_refused() {
         assert!(refused.is_err(), "byte {at} of {}", vault.text.len());
     }
 }
+
+#[test]
+fn names_are_listed_in_order_however_alike_they_begin() {
+    let alike = "sixteen-letters-";
+    let names =
+        ["b", "a", "\u{e9}", alike, &format!("{alike}2"), &format!("{alike}10"), &format!("{alike}1")];
+    let fixture = names.iter().fold(Fixture::new(Pages::Few), |fixture, name| fixture.set(name, b"x"));
+    let listed: Vec<String> =
+        fixture.unlock().list().unwrap().iter().map(|meta| meta.name.as_str().to_owned()).collect();
+    let mut sorted = names.map(str::to_owned);
+    sorted.sort();
+    assert_eq!(listed, sorted);
+}
