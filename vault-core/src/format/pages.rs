@@ -21,6 +21,8 @@ const NEAR: u64 = 32 << 10;
 /// What a page's fixed line begins with, and the newline before it.
 const NEWLINE_PAGE: &[u8] = b"\npage ";
 /// How much of the file is looked at in one step of a pass over all of it.
+const PASS: usize = 64 << 10;
+/// How much is looked at in the largest step of a search.
 const STEP: usize = 1 << 20;
 
 /// Where each page begins, and at last the end of the file.
@@ -46,9 +48,13 @@ impl PageIndex {
         let finder = memmem::Finder::new(NEWLINE_PAGE);
         // From the newline before the first page on, in steps that overlap by what is looked for.
         let mut at = front.pages_at - 1;
+        // One buffer for the whole pass: a new one each time would cost a page fault for every page of memory.
+        let mut buffer = vec![0; PASS.min(usize::try_from(source.len() - at).unwrap_or(PASS))];
         while at < source.len() {
-            let bytes = read(source, at, STEP)?;
-            for found in finder.find_iter(&bytes) {
+            let left = usize::try_from(source.len() - at).unwrap_or(usize::MAX);
+            let bytes = &mut buffer[..PASS.min(left)];
+            source.read_exact_at(bytes, at)?;
+            for found in finder.find_iter(bytes) {
                 let start = at + found as u64 + 1;
                 let number = u16::try_from(starts.len()).unwrap_or(u16::MAX);
                 let wrong = FormatError::Malformed { offset: start, expected: "all pages, in order, once" };
