@@ -117,6 +117,10 @@ pub(crate) fn malformed(text: &[u8], offset: u64, expected: &'static str) -> For
 
 /// How much is read at once as long as lines fit it: what a `get` touches for nothing costs it page faults.
 const FIRST_WINDOW: usize = 16 << 10;
+/// For a section of known length, which may be much smaller.
+const SMALL_WINDOW: usize = 1 << 10;
+/// Beyond a section, to see that it ends.
+const AHEAD: usize = 64;
 /// How much is read at once at most.
 const WINDOW: usize = 128 << 10;
 
@@ -139,9 +143,13 @@ impl<'a> Lines<'a> {
         Self { source, buffer: Vec::new(), end: 0, base: offset, next: 0, window: FIRST_WINDOW }
     }
 
-    /// As [`Lines::new`], where so many bytes will be read: at once, if that is not too much.
+    /// As [`Lines::new`], where about so many bytes will be read: at once, if that is not too much. 0: nobody knows.
     pub(crate) fn expecting(source: &'a dyn Source, offset: u64, length: u64) -> Self {
-        let window = usize::try_from(length).unwrap_or(WINDOW).clamp(FIRST_WINDOW, 2 * WINDOW);
+        let window = match usize::try_from(length) {
+            Ok(0) => FIRST_WINDOW,
+            Ok(length) => length.saturating_add(AHEAD).clamp(SMALL_WINDOW, 2 * WINDOW),
+            Err(_) => 2 * WINDOW,
+        };
         Self { window, ..Self::new(source, offset) }
     }
 
