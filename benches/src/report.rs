@@ -61,7 +61,7 @@ pub fn table(rows: &[Row]) -> String {
     let mut text = "| what | runs | target | measured | met | from |\n|---|---|---|---|---|---|\n".to_owned();
     for Row { what, unit, figure, target, details } in rows {
         let wanted = match target {
-            Target::AtMost(limit) => format!("≤ {limit} {unit}"),
+            Target::AtMost(limit) => format!("≤ {} {unit}", (limit * 10.0).round() / 10.0),
             Target::AtLeast(limit) => format!("≥ {limit} {unit}"),
             Target::Told => "–".to_owned(),
         };
