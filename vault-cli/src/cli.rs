@@ -6,8 +6,10 @@ mod vaults;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+// Not a process's command: that is another type of this name.
+use clap::Command as Grammar;
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::context::UnlockOptions;
 
@@ -45,21 +47,32 @@ impl Cli {
     pub(crate) fn parse_typed(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
         match Self::parse_quickly(&arguments) {
             Some(cli) => Ok(cli),
-            None => Self::try_parse_from(arguments),
+            None => Self::parse_in_full(arguments),
         }
+    }
+
+    /// The grammar with every command described, for help.
+    pub(crate) fn grammar() -> Grammar {
+        let mut grammar = Self::command();
+        grammar.build();
+        grammar
+    }
+
+    fn parse_in_full(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
+        Self::from_arg_matches(&Self::grammar().try_get_matches_from(arguments)?)
     }
 
     /// clap gives every command a copy of every global option before it looks at an argument. Here it knows only those
     /// commands whose names were typed, whatever as: no other could have been meant. Whatever is not understood that way is
     /// left to all of them, for the right error.
     fn parse_quickly(arguments: &[OsString]) -> Option<Self> {
-        let all = Command::augment_subcommands(clap::Command::new("vault"));
-        let typed = |command: &&clap::Command| {
+        let all = Command::augment_subcommands(Grammar::new("vault"));
+        let typed = |command: &&Grammar| {
             std::iter::once(command.get_name())
                 .chain(command.get_all_aliases())
                 .any(|name| arguments.iter().any(|argument| argument == name))
         };
-        let few = clap::Command::new("vault").disable_help_subcommand(true).subcommand_required(true);
+        let few = Grammar::new("vault").disable_help_subcommand(true).subcommand_required(true);
         let few = Global::augment_args(few).subcommands(all.get_subcommands().filter(typed).cloned());
         Self::from_arg_matches(&few.try_get_matches_from(arguments).ok()?).ok()
     }
@@ -193,8 +206,6 @@ fn attribute(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -204,10 +215,12 @@ mod tests {
 
     #[test]
     fn every_command_says_what_it_does() {
-        let root = Cli::command();
+        let root = Cli::grammar();
         for command in root.get_subcommands() {
             assert!(command.get_about().is_some(), "{}", command.get_name());
         }
+        let mut root = Cli::grammar();
+        assert!(root.render_help().to_string().contains("  init         Make a new vault"));
         let set = root.find_subcommand("set").and_then(|set| set.get_long_about());
         assert!(set.is_some_and(|text| text.to_string().contains("one trailing newline")));
     }
@@ -245,7 +258,7 @@ mod tests {
             let message = |error: clap::Error| error.to_string();
             assert_eq!(
                 Cli::parse_typed(typed.clone()).map_err(message).err(),
-                Cli::try_parse_from(typed).map_err(message).err()
+                Cli::parse_in_full(typed).map_err(message).err()
             );
         }
     }

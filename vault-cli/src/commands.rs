@@ -21,6 +21,7 @@ mod show;
 mod slots;
 mod status;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use vault_core::format::entry::{EntryName, Meta, check_field_name};
@@ -30,7 +31,7 @@ use crate::cli::{Cli, Command, Global};
 use crate::context::{self, Environment, Location};
 use crate::failure::Failure;
 use crate::input::StdinClaim;
-use crate::message::{Exit, Voice};
+use crate::message::{Exit, Voice, Warning};
 use crate::output::Output;
 use crate::prompt::Prompt;
 use crate::session::{self, Local, Session};
@@ -39,6 +40,7 @@ use crate::session::{self, Local, Session};
 pub(crate) struct Run<'a> {
     pub(crate) global: &'a Global,
     pub(crate) environment: Environment,
+    pub(crate) empty_variable: Option<&'static str>,
     pub(crate) folder: PathBuf,
     pub(crate) stdin: StdinClaim,
     pub(crate) prompt: Prompt,
@@ -47,15 +49,34 @@ pub(crate) struct Run<'a> {
     pub(crate) now: u64,
 }
 
-/// Does what was asked for.
-///
+/// Does what was asked for, and reports how it ended.
+pub(crate) fn start(arguments: Vec<OsString>) -> std::process::ExitCode {
+    let guessed = Voice::guessed(arguments.iter().cloned());
+    // Before anything of it can be repeated in an error.
+    if arguments.iter().any(|argument| context::holds_key(argument)) {
+        return guessed.report(Err(Failure::KeyInArgv));
+    }
+    match Cli::parse_typed(arguments) {
+        Ok(cli) => {
+            let voice = Voice::of(&cli.global);
+            voice.report(run(&cli, voice))
+        }
+        Err(error) => guessed.report(Err(error.into())),
+    }
+}
+
 /// # Errors
 /// Every [`Failure`].
-pub(crate) fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
+fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
     crate::sys::harden::process().map_err(Failure::Hardening)?;
+    let environment = Environment::of_process();
+    if let Some(variable) = environment.key_as_path() {
+        return Err(Failure::KeyAsPath(variable));
+    }
     let mut run = Run {
         global: &cli.global,
-        environment: Environment::of_process(),
+        empty_variable: environment.empty_variable(),
+        environment,
         folder: std::env::current_dir().map_err(Failure::CurrentFolder)?,
         stdin: StdinClaim::of_process(),
         prompt: if cli.global.no_input { Prompt::never() } else { Prompt::on_terminal() },
@@ -119,28 +140,47 @@ impl Run<'_> {
         Ok(session
             .by(self.environment.author(), self.now)
             .with_sources(credentials.sources)
+            .telling(self.voice)
             .restarting_beyond(longest_log))
     }
 }
 
+/// Git must leave the vault's line ends alone.
+fn warn_of_line_ends(run: &Run<'_>, vault: &Path) -> Result<(), Failure> {
+    context::attributes::lacking(vault).map_or(Ok(()), |line| run.voice.warn(Warning::NoAttributes(line)))
+}
+
 /// An entry's name that was typed.
 fn entry_name(name: &str) -> Result<EntryName, Failure> {
-    EntryName::parse(name).map_err(|error| Failure::Name { what: "entry", name: name.to_owned(), error })
+    EntryName::parse(name).map_err(|error| Failure::Name { what: "an entry", name: name.to_owned(), error })
+}
+
+/// Text as names are stored: in NFC. What is no name stays as it is.
+fn normalised(text: &str) -> String {
+    EntryName::parse(text).map_or_else(|_| text.to_owned(), |name| name.as_str().to_owned())
 }
 
 /// A field's name that was typed.
-fn field_name(name: &str) -> Result<&str, Failure> {
-    match check_field_name(name) {
-        Ok(()) => Ok(name),
-        Err(error) => Err(Failure::Name { what: "field", name: name.to_owned(), error }),
+fn field_name(name: &str) -> Result<String, Failure> {
+    let field = normalised(name);
+    match check_field_name(&field) {
+        Ok(()) => Ok(field),
+        Err(error) => Err(Failure::Name { what: "a field", name: name.to_owned(), error }),
+    }
+}
+
+/// The name of an attribute that was typed.
+fn attribute_name(name: &str) -> Result<String, Failure> {
+    let attribute = normalised(name);
+    match check_field_name(&attribute) {
+        Ok(()) => Ok(attribute),
+        Err(error) => Err(Failure::Name { what: "an attribute", name: name.to_owned(), error }),
     }
 }
 
 /// Attributes that were typed.
-fn check_attributes(attributes: &[(String, String)]) -> Result<(), Failure> {
-    attributes.iter().try_for_each(|(name, _)| {
-        check_field_name(name).map_err(|error| Failure::Name { what: "attribute", name: name.clone(), error })
-    })
+fn attributes(typed: &[(String, String)]) -> Result<Vec<(String, String)>, Failure> {
+    typed.iter().map(|(name, value)| Ok((attribute_name(name)?, value.clone()))).collect()
 }
 
 /// A time that was typed.

@@ -2,7 +2,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "the environment is read here, once")]
 
-use std::ffi::OsString;
+pub(crate) mod attributes;
+
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use vault_core::secret::{Passphrase, Secret};
@@ -23,6 +25,7 @@ pub(crate) struct Environment {
     data_home: Option<PathBuf>,
     runtime_folder: Option<PathBuf>,
     editor: Option<OsString>,
+    empty: Option<&'static str>,
 }
 
 impl Environment {
@@ -50,8 +53,28 @@ impl Environment {
             home: path("HOME"),
             data_home: path("XDG_DATA_HOME").filter(|path| path.is_absolute()),
             runtime_folder: path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()),
+            empty: UNLOCKING_VARIABLES
+                .into_iter()
+                .find(|name| lookup(name).is_some_and(|value| value.is_empty())),
             editor: variable("VISUAL").or_else(|| variable("EDITOR")),
         }
+    }
+
+    /// A variable that would unlock, but is set to nothing.
+    pub(crate) fn empty_variable(&self) -> Option<&'static str> {
+        self.empty
+    }
+
+    /// A variable that should name a file and holds a key itself.
+    pub(crate) fn key_as_path(&self) -> Option<&'static str> {
+        let paths = [
+            ("VAULT_FILE", &self.file),
+            ("VAULT_PASSPHRASE_FILE", &self.passphrase_file),
+            ("VAULT_IDENTITY_FILE", &self.identity_file),
+            ("VAULT_MACHINE_KEY_FILE", &self.machine_key_file),
+        ];
+        let holds = |path: &PathBuf| holds_key(path.as_os_str());
+        paths.into_iter().find(|(_, path)| path.as_ref().is_some_and(holds)).map(|(name, _)| name)
     }
 
     /// The editor that the user prefers.
@@ -80,6 +103,22 @@ impl Environment {
 
 /// Variables that hold a secret themselves. No process that is started here inherits them.
 pub(crate) const SECRET_VARIABLES: [&str; 3] = ["VAULT_PASSPHRASE", "VAULT_IDENTITY", "VAULT_MACHINE_KEY"];
+
+const UNLOCKING_VARIABLES: [&str; 6] = [
+    "VAULT_PASSPHRASE_FILE",
+    "VAULT_IDENTITY_FILE",
+    "VAULT_MACHINE_KEY_FILE",
+    SECRET_VARIABLES[0],
+    SECRET_VARIABLES[1],
+    SECRET_VARIABLES[2],
+];
+
+/// Whether an argument or a path is, or holds, the text of a secret key.
+pub(crate) fn holds_key(text: &OsStr) -> bool {
+    let text = text.to_string_lossy().to_ascii_lowercase();
+    let machine = |rest: &str| rest.trim_start_matches(|digit: char| digit.is_ascii_digit()).starts_with(':');
+    text.contains("age-secret-key-") || text.split("vault-machine-key-").skip(1).any(machine)
+}
 
 /// Where the vault is, and why there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -261,6 +300,17 @@ pub(crate) fn unlock_sources<'a>(
         .unwrap_or_else(|| vec![UnlockSource { what: Unlocker::Terminal, named_by: "the terminal" }])
 }
 
+/// The files among these sources.
+pub(crate) fn unlock_files(options: &UnlockOptions, environment: &Environment) -> Vec<PathBuf> {
+    let files = unlock_sources(options, environment).into_iter().filter_map(|source| match source.what {
+        Unlocker::PassphraseFile(file) | Unlocker::IdentityFile(file) | Unlocker::MachineKeyFile(file) => {
+            Some(file.to_owned())
+        }
+        _ => None,
+    });
+    files.collect()
+}
+
 fn typed(options: &UnlockOptions) -> Vec<UnlockSource<'_>> {
     let mut sources = Vec::new();
     let mut add = |what, named_by| sources.push(UnlockSource { what, named_by });
@@ -427,6 +477,31 @@ mod tests {
         let plain = [("VAULT_PASSPHRASE_FILE", ""), all[1], all[3], all[5]];
         assert_eq!(named(&none, &plain), ["VAULT_IDENTITY", "VAULT_MACHINE_KEY", "VAULT_PASSPHRASE"]);
         assert_eq!(named(&none, &[("VAULT_PASSPHRASE", "")]), ["the terminal"]);
+    }
+
+    #[test]
+    fn keys_are_known_wherever_they_stand() {
+        for text in [
+            "vault-machine-key-1:66UesAw",
+            "--machine-key-file=vault-machine-key-1:66",
+            "-iAGE-SECRET-KEY-1UMZ",
+            "age-secret-key-1umz",
+            "note=AGE-SECRET-KEY-PQ-1",
+        ] {
+            assert!(holds_key(OsStr::new(text)), "{text}");
+        }
+        for text in ["vault-machine-key-prod", "machine.key", "age1abc", "vault-machine-key-1"] {
+            assert!(!holds_key(OsStr::new(text)), "{text}");
+        }
+        assert_eq!(
+            environment(&[("VAULT_IDENTITY_FILE", "AGE-SECRET-KEY-1X")]).key_as_path(),
+            Some("VAULT_IDENTITY_FILE")
+        );
+        assert_eq!(
+            environment(&[("VAULT_IDENTITY_FILE", "id"), ("VAULT_IDENTITY", "AGE-SECRET-KEY-1X")])
+                .key_as_path(),
+            None
+        );
     }
 
     #[test]

@@ -27,6 +27,10 @@ pub(crate) enum Failure {
         /// The entry's name.
         name: String,
     },
+    /// The text of a key stands on the command line.
+    KeyInArgv,
+    /// This variable should name a file, and holds a key itself.
+    KeyAsPath(&'static str),
     /// Something that looks like an option follows the name in `set`. It is not repeated: it may be a secret.
     UnknownOptionOfSet,
     /// No help on this.
@@ -72,6 +76,8 @@ pub(crate) enum Failure {
     },
     /// The format of a file to import is not clear.
     ImportFormat(PathBuf),
+    /// An export would replace a vault, or what it was opened with.
+    ExportTarget(PathBuf),
     /// Writing a foreign format.
     Export(CodecError),
     /// Entries cannot be files of a folder.
@@ -137,6 +143,15 @@ pub(crate) enum Failure {
     KdfMemory(u64),
     /// More slots than a vault can have.
     TooManySlots,
+    /// The new vault was made, but its machine key could not be given out.
+    KeyLost {
+        /// The vault.
+        path: PathBuf,
+        /// Why.
+        error: OutputError,
+    },
+    /// The same recipient was named twice.
+    RecipientTwice(String),
     /// The vault that is to be made exists.
     VaultExists(PathBuf),
     /// An import would replace entries, and nobody said that it may.
@@ -200,6 +215,7 @@ macro_rules! from {
 }
 
 from! {
+    clap::Error => Usage,
     ContextError => Context,
     InputError => Input,
     OutputError => Output,

@@ -1,5 +1,4 @@
 //! The vault command: parse, resolve, run, report.
-
 // The bans of clippy.toml are for the program; its tests make and break files of their own.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 mod buffer;
@@ -21,13 +20,5 @@ mod time;
 
 fn main() -> std::process::ExitCode {
     message::report_bugs();
-    match cli::Cli::parse_typed(std::env::args_os().collect()) {
-        Ok(cli) => {
-            let voice = message::Voice::of(&cli.global);
-            voice.report(commands::run(&cli, voice))
-        }
-        Err(error) => {
-            message::Voice::guessed(std::env::args_os()).report(Err(failure::Failure::Usage(error)))
-        }
-    }
+    commands::start(std::env::args_os().collect())
 }

@@ -10,12 +10,13 @@ use std::process::ExitCode;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style};
+use clap::error::ErrorKind;
 use serde::Serialize;
 
 pub(crate) use catalogue::{Exit, Kind, exit_codes};
 
-use crate::cli::{Color, Global};
-use crate::escape::quoted;
+use crate::cli::{Cli, Color, Global};
+use crate::escape::{escaped, quoted};
 use crate::failure::Failure;
 use crate::output::{Output, OutputError};
 use crate::sys::harden;
@@ -61,6 +62,8 @@ pub(crate) fn report_bugs() {
 pub(crate) enum Status<'a> {
     /// A secret or attribute was stored.
     Stored(&'a str),
+    /// A secret of no bytes was stored.
+    StoredEmpty(&'a str),
     /// Anything else that this program says in its own words; names in it are quoted by [`quoted`].
     Done(String),
 }
@@ -71,6 +74,8 @@ pub(crate) enum Warning {
     InConflict(String),
     /// The entry is past its expiry.
     Expired(String, u64),
+    /// Nothing was read, and it replaces the entry's secret.
+    EmptyReplaces(String),
     /// The line that keeps git from changing line ends is not there.
     NoAttributes(String),
 }
@@ -108,9 +113,15 @@ impl Voice {
         }
         let text = match status {
             Status::Stored(name) => format!("stored {}", quoted(name)),
+            Status::StoredEmpty(name) => format!("stored {} (empty)", quoted(name)),
             Status::Done(text) => text.clone(),
         };
         self.line(&text);
+    }
+
+    /// Says what is no error and must not be missed: `--quiet` does not silence it.
+    pub(crate) fn report_lines(self, lines: &[String]) {
+        lines.iter().for_each(|line| self.line(&escaped(line)));
     }
 
     /// Shows a line that the next one replaces, on a terminal; an empty one erases it.
@@ -159,6 +170,10 @@ impl Voice {
                     Err(error) => self.failure(&Failure::Output(error)),
                 };
             }
+            Failure::Usage(error) if lacks_command(error) && !self.json => {
+                self.line(Cli::grammar().render_help().to_string().trim_end());
+                return Exit::Usage.code();
+            }
             _ => {}
         }
         let message = text::message(failure);
@@ -201,6 +216,11 @@ impl Voice {
             let _ = writeln!(std::io::stderr().lock(), "{text}");
         }
     }
+}
+
+/// Whether no command was typed at all.
+fn lacks_command(error: &clap::Error) -> bool {
+    matches!(error.kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand)
 }
 
 /// An error or warning for programs.

@@ -144,8 +144,8 @@ pub(crate) enum SessionError {
         path: PathBuf,
         /// Why.
         reason: UnlockFailure,
-        /// The slots' labels.
-        labels: Vec<String>,
+        /// The slots' labels and kinds.
+        slots: Vec<(String, String)>,
     },
     /// There is nothing to unlock with, and nobody to ask.
     Locked {
@@ -153,6 +153,8 @@ pub(crate) enum SessionError {
         path: PathBuf,
         /// Whether it has a slot for a passphrase at all.
         passphrase: bool,
+        /// A variable that would unlock, but is empty.
+        empty: Option<&'static str>,
     },
     /// What was given as identities is none.
     Identities(Place, IdentityFileError),

@@ -18,7 +18,8 @@ pub(crate) fn shown(seconds: u64) -> String {
 
 /// Reads `2026-11-22`, `2026-11-22T03:08:03Z`, or a span from now: `90d`, `12h`.
 pub(crate) fn parse(text: &str, now: u64) -> Option<u64> {
-    span(text).map_or_else(|| moment(text), |span| now.checked_add(span))
+    let time = span(text).map_or_else(|| moment(text), |span| now.checked_add(span));
+    time.filter(|time| *time < YEAR_10000)
 }
 
 fn span(text: &str) -> Option<u64> {
@@ -85,6 +86,8 @@ fn days(year: u64, month: u64, day: u64) -> u64 {
 }
 
 const DAY: u64 = 24 * 60 * 60;
+/// From here on, a date has five digits for the year.
+const YEAR_10000: u64 = 253_402_300_800;
 const DAYS_OF_400_YEARS: u64 = 146_097;
 /// From the first of March of the year 0.
 const DAYS_TO_1970: u64 = 719_468;
@@ -106,6 +109,7 @@ mod tests {
             assert_eq!(parse(text, 7), Some(seconds));
         }
         assert_eq!(parse("2024-02-29", 0), Some(1_709_164_800));
+        assert_eq!(parse("9999-12-31T23:59:59Z", 0), Some(YEAR_10000 - 1));
         assert_eq!(parse("2d", 5), Some(172_805));
         assert_eq!(parse("3h", 0), Some(10_800));
     }
@@ -137,6 +141,8 @@ mod tests {
             "-1d",
             "+1d",
             "99999999999999999999d",
+            "99999999999d",
+            "2932897d",
             "ä",
             "2026-01-01-01",
         ] {

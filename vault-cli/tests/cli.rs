@@ -11,6 +11,8 @@
 mod entries;
 #[path = "cli/formats.rs"]
 mod formats;
+#[path = "cli/guards.rs"]
+mod guards;
 #[path = "cli/integrity.rs"]
 mod integrity;
 #[path = "cli/secrecy.rs"]

@@ -16,7 +16,7 @@ pub(crate) struct NewSlots {
     /// Add a slot for a passphrase, beside --age or --machine
     #[arg(long)]
     pub(crate) passphrase: bool,
-    /// Read the new vault's passphrase from a file
+    /// Read the new vault's passphrase from a file ("-": standard input)
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) new_passphrase_file: Option<PathBuf>,
     /// Memory that each try of a passphrase costs, from 19MiB

@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use serde::Serialize;
 use vault_core::vault::{Counts, LockedVault};
 
-use super::Run;
+use super::{Run, warn_of_line_ends};
 use crate::cli::{Check, Cli};
 use crate::context::{Unlocker, unlock_sources};
 use crate::failure::Failure;
@@ -27,8 +27,10 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure>
     }
     let locked = open_locked(&path)?;
     if arguments.no_key || !can_unlock(run, &locked) {
-        let counts = locked.check().map_err(|error| SessionError::Format(path, error))?;
-        return report(run, counts, Depth::Form);
+        let counts = locked.check().map_err(|error| SessionError::Format(path.clone(), error))?;
+        report(run, counts, Depth::Form)?;
+        warn_of_line_ends(run, &path)?;
+        return Ok(Exit::Ok);
     }
     let pages = locked.header().pages.count();
     let mut session = run.unlock(&path)?;
@@ -39,7 +41,9 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure>
         }
     });
     voice.transient("");
-    report(run, counts?, Depth::Everything)
+    report(run, counts?, Depth::Everything)?;
+    warn_of_line_ends(run, &path)?;
+    Ok(Exit::Ok)
 }
 
 /// Options for a new vault that is not to be made.
@@ -63,12 +67,15 @@ fn can_unlock(run: &mut Run<'_>, locked: &LockedVault) -> bool {
     named || (has_passphrase(locked) && run.prompt.can_ask())
 }
 
-fn report(run: &mut Run<'_>, counts: Counts, depth: Depth) -> Result<Exit, Failure> {
+fn report(run: &mut Run<'_>, counts: Counts, depth: Depth) -> Result<(), Failure> {
     let Counts { entries, attachments, seals, bytes } = counts;
     if run.global.json {
         let verified = depth == Depth::Everything;
         run.output.json(&Json { version: 1, ok: true, verified, entries, attachments, seals, bytes })?;
-        return Ok(Exit::Ok);
+        return Ok(());
+    }
+    if run.global.quiet {
+        return Ok(());
     }
     let what = match depth {
         Depth::Form => "the form is right; nothing was unlocked, so tags and values were not checked",
@@ -79,7 +86,7 @@ fn report(run: &mut Run<'_>, counts: Counts, depth: Depth) -> Result<Exit, Failu
         what.to_owned(),
         format!("entries: {entries}, attachments: {attachments}, seals: {seals}, size: {size}"),
     ])?;
-    Ok(Exit::Ok)
+    Ok(())
 }
 
 #[derive(Serialize)]

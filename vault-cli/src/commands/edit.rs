@@ -5,7 +5,7 @@ use vault_core::format::limits;
 use vault_core::vault::Value;
 use vault_core::vault::edit::{NewValue, Update};
 
-use super::{Run, check_attributes, entry_name, field_name, found, no_entry, set, time};
+use super::{Run, attribute_name, entry_name, field_name, found, no_entry, set, time};
 use crate::cli::Edit;
 use crate::failure::{EditorError, Failure};
 use crate::input;
@@ -23,16 +23,16 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Edit) -> Result<Exit, Failure> 
 }
 
 fn attributes(run: &mut Run<'_>, arguments: &Edit, name: EntryName) -> Result<Exit, Failure> {
-    check_attributes(&arguments.attributes)?;
+    let set = super::attributes(&arguments.attributes)?.into_iter().map(|(name, value)| (name, Some(value)));
+    let removed = arguments.remove_attributes.iter().map(|name| Ok((attribute_name(name)?, None)));
+    let removed = removed.collect::<Result<Vec<_>, Failure>>()?;
     let expires = time(arguments.expires.as_ref(), run.now)?;
     let (path, mut session) = run.open()?;
     if session.meta(&name)?.is_none() {
         return Err(no_entry(&mut session, &path, name));
     }
-    let removed = arguments.remove_attributes.iter().map(|name| (name.clone(), None));
-    let set = arguments.attributes.iter().map(|(name, value)| (name.clone(), Some(value.clone())));
     let update = Update {
-        attributes: removed.chain(set).collect(),
+        attributes: removed.into_iter().chain(set).collect(),
         expires: if arguments.no_expiry { Some(None) } else { expires.map(Some) },
         ..Update::default()
     };
@@ -40,7 +40,7 @@ fn attributes(run: &mut Run<'_>, arguments: &Edit, name: EntryName) -> Result<Ex
 }
 
 fn value(run: &mut Run<'_>, arguments: &Edit, name: EntryName) -> Result<Exit, Failure> {
-    let field = field_name(&arguments.field)?;
+    let field = &field_name(&arguments.field)?;
     let command = run.environment.editor().cloned().ok_or(EditorError::None)?;
     let (path, mut session) = run.open()?;
     let old = match found(&mut session, &path, &name, field)?.1 {

@@ -1,18 +1,25 @@
 //! `vault export`.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path};
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
 
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use serde::Serialize;
 use vault_core::format::entry::DEFAULT_FIELD;
 use vault_core::secret::Secret;
 use vault_core::store::{self, Dir, Existing, ReplaceError};
 use vault_core::vault::Value;
 
-use super::Run;
 use super::get::{copy_value, in_memory};
 use super::list::matches;
-use crate::cli::{Export, ExportFormat};
+use super::{Run, normalised};
+use crate::cli::{Cli, Export, ExportFormat};
 use crate::codec::{self, Format};
+use crate::context::unlock_files;
 use crate::escape::quoted_path;
 use crate::failure::{ExportNameProblem, Failure};
 use crate::message::{Exit, Status};
@@ -20,13 +27,17 @@ use crate::output::Binary;
 use crate::session::Session;
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Export) -> Result<Exit, Failure> {
-    let (_, mut session) = run.open()?;
-    let wanted =
-        |name: &str| matches(arguments.pattern.as_deref(), name) && name.starts_with(&arguments.prefix);
+    let to_stdout = arguments.output.as_deref().is_none_or(|path| path.as_os_str() == "-");
+    if run.global.json && to_stdout && arguments.format != ExportFormat::Files {
+        return Err(json_to_stdout().into());
+    }
+    let (vault, mut session) = run.open()?;
+    let (pattern, prefix) = (arguments.pattern.as_deref().map(normalised), normalised(&arguments.prefix));
+    let wanted = |name: &str| matches(pattern.as_deref(), name) && name.starts_with(&prefix);
     let opened = session.entries(&|meta| wanted(meta.name.as_str()))?;
     let mut values = BTreeMap::new();
     for entry in opened {
-        let base = &entry.meta.name.as_str()[arguments.prefix.len()..];
+        let base = &entry.meta.name.as_str()[prefix.len()..];
         for (field, value) in entry.values {
             let name = if field == DEFAULT_FIELD { base.to_owned() } else { format!("{base}.{field}") };
             // An entry whose name is like another's field.
@@ -37,9 +48,15 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Export) -> Result<Exit, Failure
         }
     }
     match text_format(arguments.format) {
-        Some(format) => as_text(run, arguments, format, values),
-        None => as_files(run, arguments, values),
+        Some(format) => as_text(run, arguments, &vault, format, values),
+        None => as_files(run, arguments, &vault, values),
     }
+}
+
+/// Standard output can take the export or the report.
+fn json_to_stdout() -> clap::Error {
+    let text = "--json reports about a file: add -o PATH; or, for the secrets themselves, leave --json out";
+    Cli::command().error(ErrorKind::ArgumentConflict, text)
 }
 
 fn text_format(format: ExportFormat) -> Option<Format> {
@@ -55,6 +72,7 @@ fn text_format(format: ExportFormat) -> Option<Format> {
 fn as_text(
     run: &mut Run<'_>,
     arguments: &Export,
+    vault: &Path,
     format: Format,
     values: BTreeMap<String, Value>,
 ) -> Result<Exit, Failure> {
@@ -67,11 +85,12 @@ fn as_text(
     match arguments.output.as_deref() {
         Some(file) if file.as_os_str() != "-" => {
             let path = run.folder.join(file);
+            check_target(&Precious::of(run, vault), &path, arguments)?;
             store::write_file(&path, PRIVATE, existing(arguments), |out| -> Result<(), ReplaceError> {
                 Ok(out.write_all(text.expose())?)
             })
             .map_err(|error| Failure::NotStored { path: path.clone(), error })?;
-            done(run, secrets.len(), &path);
+            done(run, secrets.len(), &path)?;
         }
         given => {
             let binary = if given.is_some() { Binary::Write } else { Binary::Refuse };
@@ -81,13 +100,23 @@ fn as_text(
     Ok(Exit::Ok)
 }
 
-fn as_files(run: &mut Run<'_>, arguments: &Export, values: BTreeMap<String, Value>) -> Result<Exit, Failure> {
+fn as_files(
+    run: &mut Run<'_>,
+    arguments: &Export,
+    vault: &Path,
+    values: BTreeMap<String, Value>,
+) -> Result<Exit, Failure> {
     check_names(values.keys().map(String::as_str))?;
     let folder = run.folder.join(arguments.output.as_deref().unwrap_or(Path::new(".")));
     let failed = |path: &Path| {
         let path = path.to_owned();
         |error| Failure::NotStored { path, error }
     };
+    let precious = Precious::of(run, vault);
+    for name in values.keys() {
+        check_folders(&folder, name)?;
+        check_target(&precious, &folder.join(name), arguments)?;
+    }
     let dir = Dir::open_or_create(&folder).map_err(failed(&folder))?;
     let count = values.len();
     for (name, mut value) in values {
@@ -96,7 +125,7 @@ fn as_files(run: &mut Run<'_>, arguments: &Export, values: BTreeMap<String, Valu
         })
         .map_err(failed(&folder.join(&name)))?;
     }
-    done(run, count, &folder);
+    done(run, count, &folder)?;
     Ok(Exit::Ok)
 }
 
@@ -120,13 +149,76 @@ fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Failure> 
     Ok(())
 }
 
+/// Files that no export may replace: the vault, and what it was opened with.
+struct Precious(Vec<Metadata>);
+
+impl Precious {
+    fn of(run: &Run<'_>, vault: &Path) -> Self {
+        let keys = unlock_files(&run.global.unlock.options(), &run.environment);
+        let keys = keys.iter().map(|key| run.folder.join(key));
+        let all: Vec<PathBuf> = keys.chain([vault.to_owned()]).collect();
+        Self(all.iter().filter_map(|path| path.metadata().ok()).collect())
+    }
+
+    fn holds(&self, file: &Metadata) -> bool {
+        self.0.iter().any(|known| (known.dev(), known.ino()) == (file.dev(), file.ino()))
+    }
+}
+
+/// Before anything is written: the target may be, and may be replaced.
+fn check_target(precious: &Precious, path: &Path, arguments: &Export) -> Result<(), Failure> {
+    if let Ok(file) = path.metadata()
+        && (precious.holds(&file) || (file.is_file() && is_vault(path)))
+    {
+        return Err(Failure::ExportTarget(path.to_owned()));
+    }
+    let error = match path.symlink_metadata() {
+        Err(_) => return Ok(()),
+        Ok(_) if !arguments.yes => ReplaceError::AlreadyExists,
+        Ok(there) if there.is_dir() => ReplaceError::IsDirectory,
+        Ok(_) => return Ok(()),
+    };
+    Err(Failure::NotStored { path: path.to_owned(), error })
+}
+
+/// Whether the file begins as a vault does, of whatever version.
+fn is_vault(path: &Path) -> bool {
+    let mut start = [0; VAULT.len()];
+    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok_and(|()| &start == VAULT)
+}
+
+/// Before anything is written: what has to be a folder is none or is one.
+fn check_folders(folder: &Path, name: &str) -> Result<(), Failure> {
+    for (at, _) in name.match_indices('/') {
+        let path = folder.join(&name[..at]);
+        if path.symlink_metadata().is_ok_and(|there| !there.is_dir()) {
+            return Err(Failure::FileNotWritten { path, error: io::ErrorKind::NotADirectory.into() });
+        }
+    }
+    Ok(())
+}
+
 fn existing(arguments: &Export) -> Existing {
     if arguments.yes { Existing::Replace } else { Existing::Keep }
 }
 
-fn done(run: &Run<'_>, count: usize, path: &Path) {
+fn done(run: &mut Run<'_>, count: usize, path: &Path) -> Result<(), Failure> {
+    if run.global.json {
+        run.output.json(&Json { version: 1, exported: count, to: &path.to_string_lossy() })?;
+    }
     run.voice.status(&Status::Done(format!("exported {count} secrets to {}", quoted_path(path))));
+    Ok(())
 }
+
+#[derive(Serialize)]
+struct Json<'a> {
+    version: u32,
+    exported: usize,
+    to: &'a str,
+}
+
+/// How every vault begins.
+const VAULT: &[u8; 6] = b"vault/";
 
 const PRIVATE: u32 = 0o600;
 

@@ -1,5 +1,6 @@
 //! `vault generate [NAME]`.
 
+use serde::Serialize;
 use vault_core::crypto::random::SystemRandom;
 use vault_core::secret::Secret;
 use vault_core::vault::edit::{NewValue, Update};
@@ -7,7 +8,7 @@ use vault_core::vault::edit::{NewValue, Update};
 use super::{Run, entry_name, field_name, set};
 use crate::cli::Generate;
 use crate::failure::Failure;
-use crate::message::Exit;
+use crate::message::{Exit, Status};
 use crate::output::Binary;
 use crate::password::{Alphabet, generate};
 use crate::session::{Change, Expect};
@@ -22,17 +23,30 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Generate) -> Result<Exit, Failu
     let Some(name) = &arguments.name else { return print(run, &password) };
 
     let name = entry_name(name)?;
-    let field = field_name(&arguments.field)?.to_owned();
+    let field = field_name(&arguments.field)?;
     let (_, mut session) = run.open()?;
     let value = NewValue::Inline(password.duplicate());
     let update = Update { fields: [(field.clone(), Some(value))].into(), ..Update::default() };
     let expect = if arguments.new { Expect::NoField(field) } else { Expect::Anything };
-    let exit = set::store(run, &mut session, Change::Set { name, update, expect })?;
+    let printed = arguments.print.then_some(&password);
+    let change = Change::Set { name, update, expect };
+    let exit = set::store_saying(run, &mut session, change, printed, |name| Status::Stored(name))?;
     // Only once it is stored: a password that was seen and then lost would be used.
-    if arguments.print { print(run, &password) } else { Ok(exit) }
+    if arguments.print && !run.global.json { print(run, &password) } else { Ok(exit) }
 }
 
 fn print(run: &mut Run<'_>, password: &Secret) -> Result<Exit, Failure> {
-    run.output.secret(password, Binary::Refuse)?;
+    if run.global.json {
+        let secret = std::str::from_utf8(password.expose()).unwrap_or_default();
+        run.output.json(&Json { version: 1, secret })?;
+    } else {
+        run.output.secret(password, Binary::Refuse)?;
+    }
     Ok(Exit::Ok)
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    version: u32,
+    secret: &'a str,
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
-use vault_core::format::entry::Meta;
+use vault_core::format::entry::{EntryName, Meta};
 use vault_core::secret::Secret;
 use vault_core::store::{self, Existing, ReplaceError};
 use vault_core::vault::Value;
@@ -21,12 +21,12 @@ use crate::output::{Binary, OutputError};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Get) -> Result<Exit, Failure> {
     let name = entry_name(&arguments.name)?;
-    let field = field_name(&arguments.field)?;
+    let field = &field_name(&arguments.field)?;
     let (path, mut session) = run.open()?;
     let (meta, value) = found(&mut session, &path, &name, field)?;
     warn(run, &meta)?;
     match arguments.output.as_deref() {
-        Some(file) if file.as_os_str() != "-" => return write_file(run, file, value),
+        Some(file) if file.as_os_str() != "-" => return write_file(run, &name, field, file, value),
         _ if run.global.json => {
             let secret = in_memory(value)?;
             let text = std::str::from_utf8(secret.expose()).ok();
@@ -86,14 +86,36 @@ pub(super) fn copy_value(value: &mut Value, out: &mut dyn std::io::Write) -> std
     }
 }
 
-fn write_file(run: &mut Run<'_>, file: &Path, mut value: Value) -> Result<Exit, Failure> {
+fn write_file(
+    run: &mut Run<'_>,
+    name: &EntryName,
+    field: &str,
+    file: &Path,
+    mut value: Value,
+) -> Result<Exit, Failure> {
     let path = run.folder.join(file);
     store::write_file(&path, 0o600, Existing::Keep, |out| -> Result<(), ReplaceError> {
         Ok(copy_value(&mut value, out)?)
     })
     .map_err(|error| Failure::NotStored { path: path.clone(), error })?;
+    if run.global.json {
+        run.output.json(&Written {
+            version: 1,
+            name: name.as_str(),
+            field,
+            file: &path.to_string_lossy(),
+        })?;
+    }
     run.voice.status(&Status::Done(format!("wrote {}", crate::escape::quoted_path(&path))));
     Ok(Exit::Ok)
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    version: u32,
+    name: &'a str,
+    field: &'a str,
+    file: &'a str,
 }
 
 /// A secret for programs: as text if it is UTF-8.

@@ -9,7 +9,7 @@ use crate::message::{Exit, exit_codes};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Help) -> Result<Exit, Failure> {
     let text = match arguments.topic.as_deref() {
-        None => Cli::command().render_long_help().to_string(),
+        None => Cli::grammar().render_long_help().to_string(),
         Some("exit-codes") => exit_codes(),
         Some(topic) => command_help(topic)?,
     };

@@ -5,13 +5,15 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use serde::Serialize;
 use vault_core::format::entry::{DEFAULT_FIELD, EntryName};
 use vault_core::format::limits;
 use vault_core::vault::edit::{NewValue, Update};
 
 use super::{Run, entry_name, set};
-use crate::cli::{Import, ImportFormat};
+use crate::cli::{Cli, Import, ImportFormat};
 use crate::codec::{self, Format};
 use crate::escape::quoted_path;
 use crate::failure::Failure;
@@ -21,6 +23,13 @@ use crate::session::{Change, Expect, Session};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Import) -> Result<Exit, Failure> {
     let format = arguments.format.map_or_else(|| by_name(&arguments.path), Ok)?;
+    match (format, &arguments.name) {
+        (ImportFormat::File, None) if arguments.path.as_os_str() == "-" => {
+            return Err(usage("standard input has no name: add --name NAME").into());
+        }
+        (ImportFormat::File, _) | (_, None) => {}
+        _ => return Err(usage("--name is of use only with --format file").into()),
+    }
     let (_, mut session) = run.open()?;
     let values = match text_format(format) {
         Some(format) => entries(run, &mut session, arguments, format)?,
@@ -37,6 +46,10 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Import) -> Result<Exit, Failure
         Change::Set { name, update, expect }
     });
     commit(run, &mut session, changes.collect(), arguments, existing.len())
+}
+
+fn usage(text: &str) -> clap::Error {
+    Cli::command().error(ErrorKind::ArgumentConflict, text)
 }
 
 /// Saves once, and shows how far it is.

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::Run;
 use super::slots::{self, Fresh, Given};
 use crate::cli::Init;
-use crate::context::{self, Reason};
+use crate::context::{self, Reason, attributes};
 use crate::escape::quoted_path;
 use crate::failure::Failure;
 use crate::input;
@@ -43,10 +43,12 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Init) -> Result<Exit, Failure> 
     }
     create(&path, &fresh.text)?;
     run.voice.status(&Status::Done(format!("made vault {}", quoted_path(&path))));
+    // The key first: whatever goes wrong after this is no reason to lose it.
+    report(run, &path, &fresh)?;
     if in_work_tree && !arguments.no_gitattributes {
         keep_line_ends(run, &path)?;
     }
-    report(run, &path, &fresh)
+    Ok(Exit::Ok)
 }
 
 /// Stores a new vault; an existing one is never replaced.
@@ -64,18 +66,24 @@ pub(super) fn report(run: &mut Run<'_>, path: &Path, fresh: &Fresh) -> Result<Ex
     if run.global.json {
         let machine_key = machine_key.map(|key| String::from_utf8_lossy(key.expose()));
         let uuid = vault_core::format::id::SealId(fresh.uuid).to_string();
-        run.output.json(&Json { version: 1, file: &path.to_string_lossy(), uuid, machine_key })?;
-        return Ok(Exit::Ok);
+        let key_lost = machine_key.is_some();
+        let json = Json { version: 1, file: &path.to_string_lossy(), uuid, machine_key };
+        return match run.output.json(&json) {
+            Err(error) if key_lost => Err(Failure::KeyLost { path: path.to_owned(), error }),
+            result => Ok(result.map(|()| Exit::Ok)?),
+        };
     }
-    report_key(run, fresh)?;
+    report_key(run, path, fresh)?;
     Ok(Exit::Ok)
 }
 
 /// Gives out the machine key, once.
-pub(super) fn report_key(run: &mut Run<'_>, fresh: &Fresh) -> Result<(), Failure> {
+pub(super) fn report_key(run: &mut Run<'_>, path: &Path, fresh: &Fresh) -> Result<(), Failure> {
     if let Some(key) = &fresh.machine_key {
         let line = Zeroizing::new([key.expose(), b"\n"].concat());
-        run.output.secret(&Secret::from(line), Binary::Refuse)?;
+        run.output
+            .secret(&Secret::from(line), Binary::Refuse)
+            .map_err(|error| Failure::KeyLost { path: path.to_owned(), error })?;
         run.voice.status(&Status::Done(
             "the machine key above is shown once: keep it where the machine reads it".to_owned(),
         ));
@@ -106,10 +114,13 @@ fn make_folder(path: &Path) -> Result<(), Failure> {
 /// Inside a git work tree, git must leave the file's line ends alone, whatever it does elsewhere.
 fn keep_line_ends(run: &Run<'_>, vault: &Path) -> Result<(), Failure> {
     let (Some(folder), Some(name)) = (vault.parent(), vault.file_name()) else { return Ok(()) };
-    let Some(line) = attributes_line(&name.to_string_lossy()) else { return Ok(()) };
+    let line = attributes::line(name);
     let path = folder.join(".gitattributes");
     let mut text = match path.symlink_metadata() {
-        Ok(_) => input::file(&path, MAX_ATTRIBUTES)?.expose().to_vec(),
+        Ok(_) => match input::file(&path, MAX_ATTRIBUTES) {
+            Ok(text) => text.expose().to_vec(),
+            Err(_) => return run.voice.warn(Warning::NoAttributes(line)),
+        },
         Err(_) => Vec::new(),
     };
     if text.split(|byte| *byte == b'\n').any(|old| old.trim_ascii() == line.as_bytes()) {
@@ -128,27 +139,6 @@ fn keep_line_ends(run: &Run<'_>, vault: &Path) -> Result<(), Failure> {
     written.or_else(|_| run.voice.warn(Warning::NoAttributes(line)))
 }
 
-/// The line for a file of this name; none if no pattern of git's can name it plainly.
-fn attributes_line(name: &str) -> Option<String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+@".contains(&byte);
-    // A plain name is no pattern, no comment and no macro.
-    let usable = name.bytes().all(plain) && !name.is_empty();
-    usable.then(|| format!("{name} text eol=lf"))
-}
-
 const PRIVATE: u32 = 0o600;
 const PUBLIC: u32 = 0o644;
 const MAX_ATTRIBUTES: usize = 1024 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_plain_names_get_a_line() {
-        assert_eq!(attributes_line("secrets.vault").as_deref(), Some("secrets.vault text eol=lf"));
-        for name in ["a b", "*.vault", "#x", "[attr]x", "!x", "", "a\nb", "a\"b", "ä"] {
-            assert_eq!(attributes_line(name), None, "{name}");
-        }
-    }
-}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use vault_core::format::entry::{FieldKind, Meta};
 
-use super::Run;
+use super::{Run, attributes, normalised};
 use crate::cli::List;
 use crate::failure::Failure;
 use crate::message::Exit;
@@ -15,7 +15,11 @@ use crate::time::shown;
 pub(super) fn run(run: &mut Run<'_>, arguments: &List) -> Result<Exit, Failure> {
     let (_, mut session) = run.open()?;
     let mut entries = session.list()?;
-    entries.retain(|meta| is_wanted(meta, arguments, run.now));
+    let pattern = arguments.pattern.as_deref().map(normalised);
+    let attributes = attributes(&arguments.attributes)?;
+    entries.retain(|meta| {
+        matches(pattern.as_deref(), meta.name.as_str()) && is_wanted(meta, &attributes, arguments, run.now)
+    });
     if run.global.json {
         let entries: Vec<_> = entries.iter().map(Entry::of).collect();
         run.output.json(&Json { version: 1, entries })?;
@@ -77,9 +81,8 @@ struct Json<'a> {
     entries: Vec<Entry<'a>>,
 }
 
-fn is_wanted(meta: &Meta, arguments: &List, now: u64) -> bool {
-    matches(arguments.pattern.as_deref(), meta.name.as_str())
-        && arguments.attributes.iter().all(|(name, value)| meta.attributes.get(name) == Some(value))
+fn is_wanted(meta: &Meta, attributes: &[(String, String)], arguments: &List, now: u64) -> bool {
+    attributes.iter().all(|(name, value)| meta.attributes.get(name) == Some(value))
         && (!arguments.expired || meta.expires.is_some_and(|expires| expires <= now))
         && (!arguments.conflicts || meta.in_conflict())
 }

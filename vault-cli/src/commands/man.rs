@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::CommandFactory;
+use serde::Serialize;
 use vault_core::store::{Dir, Existing, ReplaceError};
 
 use super::Run;
@@ -13,11 +14,21 @@ use crate::message::{Exit, Status};
 pub(super) fn run(run: &mut Run<'_>, arguments: &Man) -> Result<Exit, Failure> {
     let folder = run.folder.join(&arguments.folder);
     let pages = write_pages(&folder)?;
+    if run.global.json {
+        run.output.json(&Json { version: 1, pages, folder: &folder.to_string_lossy() })?;
+    }
     run.voice.status(&Status::Done(format!(
         "wrote {pages} man pages into {}",
         crate::escape::quoted_path(&folder)
     )));
     Ok(Exit::Ok)
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    version: u32,
+    pages: usize,
+    folder: &'a str,
 }
 
 /// One page for the program, and one for each command.

@@ -18,6 +18,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Remove) -> Result<Exit, Failure
         }
     }
     let field = arguments.field.as_deref().map(field_name).transpose()?;
+    let field = field.as_deref();
     let (path, mut session) = run.open()?;
     for name in &names {
         if session.meta(name)?.is_none() {

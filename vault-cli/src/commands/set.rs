@@ -3,37 +3,62 @@
 use std::fs::File;
 
 use serde::Serialize;
+use vault_core::format::entry::Meta;
 use vault_core::format::limits;
+use vault_core::secret::Secret;
+use vault_core::vault::Value;
 use vault_core::vault::edit::{NewValue, Outcome, Update};
 
-use super::{Run, check_attributes, entry_name, field_name, time};
+use super::{Run, attributes, entry_name, field_name, time};
 use crate::cli::Set;
 use crate::failure::Failure;
 use crate::input::{self, Ending, Incoming, InputError, Place, Stdin};
-use crate::message::{Exit, Status};
+use crate::message::{Exit, Status, Warning};
 use crate::session::{Change, Expect, Session};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Set) -> Result<Exit, Failure> {
     refuse_arguments(arguments)?;
     let name = entry_name(&arguments.name)?;
-    let field = field_name(&arguments.field)?.to_owned();
-    check_attributes(&arguments.attributes)?;
+    let field = field_name(&arguments.field)?;
+    let attributes = attributes(&arguments.attributes)?;
     let expires = time(arguments.expires.as_ref(), run.now)?;
 
     let (_, mut session) = run.open()?;
     let value = incoming(run, arguments)?;
+    let is_empty = matches!(&value, Incoming::Short(secret) if secret.expose().is_empty());
+    if let Some((meta, old)) = session.entry(&name, &field)? {
+        warn(run, arguments, &meta, old.is_some_and(|old| is_empty && !has_no_bytes(&old)))?;
+    }
     let value = stored(&mut session, value, arguments.max_size)?;
     let update = Update {
         fields: [(field.clone(), Some(value))].into(),
-        attributes: arguments
-            .attributes
-            .iter()
-            .map(|(name, value)| (name.clone(), Some(value.clone())))
-            .collect(),
+        attributes: attributes.into_iter().map(|(name, value)| (name, Some(value))).collect(),
         expires: expires.map(Some),
     };
     let expect = if arguments.new { Expect::NoField(field) } else { Expect::Anything };
-    store(run, &mut session, Change::Set { name, update, expect })
+    store_saying(run, &mut session, Change::Set { name, update, expect }, None, |name| match is_empty {
+        true => Status::StoredEmpty(name),
+        false => Status::Stored(name),
+    })
+}
+
+/// What somebody who stores a value should know.
+fn warn(run: &Run<'_>, arguments: &Set, meta: &Meta, empties: bool) -> Result<(), Failure> {
+    let name = meta.name.as_str();
+    // Typed, it was meant; and a file was named.
+    if empties && !arguments.new && arguments.secret_file.is_none() && !Stdin::is_terminal() {
+        run.voice.warn(Warning::EmptyReplaces(name.to_owned()))?;
+    }
+    match meta.expires {
+        Some(expires) if expires <= run.now && arguments.expires.is_none() => {
+            run.voice.warn(Warning::Expired(name.to_owned(), expires))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn has_no_bytes(value: &Value) -> bool {
+    matches!(value, Value::Inline(secret) if secret.expose().is_empty())
 }
 
 /// Makes a value ready to be stored.
@@ -46,6 +71,17 @@ pub(super) fn stored(session: &mut dyn Session, value: Incoming, limit: u64) -> 
 
 /// Commits one entry's change, and says so.
 pub(super) fn store(run: &mut Run<'_>, session: &mut dyn Session, change: Change) -> Result<Exit, Failure> {
+    store_saying(run, session, change, None, |name| Status::Stored(name))
+}
+
+/// Commits one entry's change, and says so in these words. A secret is given out to programs only.
+pub(super) fn store_saying(
+    run: &mut Run<'_>,
+    session: &mut dyn Session,
+    change: Change,
+    secret: Option<&Secret>,
+    said: impl FnOnce(&str) -> Status<'_>,
+) -> Result<Exit, Failure> {
     let name = match &change {
         Change::Set { name, .. } | Change::Remove(name) => name.as_str().to_owned(),
         Change::Rename { to, .. } | Change::Copy { to, .. } => to.as_str().to_owned(),
@@ -53,9 +89,12 @@ pub(super) fn store(run: &mut Run<'_>, session: &mut dyn Session, change: Change
     let committed = session.commit(vec![change], &mut |_| {})?;
     let created = committed.outcomes.first() == Some(&Outcome::Created);
     if run.global.json {
-        run.output.json(&Json { version: 1, name: &name, created, generation: committed.generation })?;
+        // What is given out here is made of characters.
+        let secret = secret.and_then(|secret| std::str::from_utf8(secret.expose()).ok());
+        let generation = committed.generation;
+        run.output.json(&Json { version: 1, name: &name, created, generation, secret })?;
     }
-    run.voice.status(&Status::Stored(&name));
+    run.voice.status(&said(&name));
     Ok(Exit::Ok)
 }
 
@@ -66,6 +105,8 @@ pub(super) struct Json<'a> {
     name: &'a str,
     created: bool,
     generation: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<&'a str>,
 }
 
 fn refuse_arguments(arguments: &Set) -> Result<(), Failure> {

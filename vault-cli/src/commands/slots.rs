@@ -52,6 +52,10 @@ pub(super) fn wanted(
         slots.passphrase || slots.new_passphrase_file.is_some() || (recipients.is_empty() && !slots.machine);
     let passphrase = match &slots.new_passphrase_file {
         _ if !wants_passphrase => None,
+        Some(file) if file.as_os_str() == "-" => {
+            let text = run.stdin.claim("a new passphrase")?.read(MAX_PASSPHRASE)?;
+            Some((input::passphrase(text, Place::Stdin)?, cost))
+        }
         Some(file) => {
             let text = input::file(file, MAX_PASSPHRASE)?;
             Some((input::passphrase(text, Place::File(file.clone()))?, cost))
@@ -101,7 +105,7 @@ fn unlock_new(path: &Path, text: &Text, master: &Key<Master>) -> Result<Unlocked
         LockedVault::open(Arc::new(bytes)).map_err(|error| SessionError::Format(path.to_owned(), error))?;
     locked.unlock_with_master(master).map_err(|still| {
         let path = path.to_owned();
-        SessionError::Unlock { path, reason: still.reason, labels: Vec::new() }.into()
+        SessionError::Unlock { path, reason: still.reason, slots: Vec::new() }.into()
     })
 }
 
@@ -139,9 +143,10 @@ fn recipients(texts: &[String]) -> Result<Vec<Recipient>, Failure> {
     for text in texts {
         let recipient =
             Recipient::parse(text).map_err(|error| Failure::Recipient { text: text.clone(), error })?;
-        if seen.insert(text) {
-            recipients.push(recipient);
+        if !seen.insert(text) {
+            return Err(Failure::RecipientTwice(text.clone()));
         }
+        recipients.push(recipient);
     }
     Ok(recipients)
 }

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::Run;
+use super::{Run, warn_of_line_ends};
 use crate::cli::Status;
 use crate::context::{self, Unlocker, unlock_sources};
 use crate::failure::Failure;
 use crate::message::Exit;
-use crate::session::{Facts, Session, open_locked};
+use crate::session::{Facts, Session, SessionError, has_passphrase, open_locked};
 use crate::size::shown;
 
 pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
@@ -30,11 +30,11 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
     let in_work_tree = context::in_work_tree(&location.path);
     let locked = match open_locked(&location.path) {
         Ok(locked) => locked,
-        Err(error) => {
-            print(run, &json)?;
-            return Err(error.into());
-        }
+        Err(error) => return failed(run, &json, error.into()),
     };
+    if asks && !(has_passphrase(&locked) && run.prompt.can_ask()) {
+        json.unlock_with.clear();
+    }
     json.vault = Some(Vault {
         uuid: vault_core::format::id::SealId(locked.header().uuid).to_string(),
         pages: locked.header().pages.count(),
@@ -45,6 +45,10 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
             .map(|slot| Slot { label: slot.label.as_str().to_owned(), kind: slot.kind.name().to_owned() })
             .collect(),
     });
+    // All of the file: a conflict or changed line ends may be anywhere in it.
+    if let Err(error) = locked.check() {
+        return failed(run, &json, SessionError::Format(location.path, error).into());
+    }
     // Nobody is asked for a status.
     if !asks {
         match run.unlock(&location.path) {
@@ -53,14 +57,20 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
                 json.offers_compact = in_work_tree && facts.seals >= LONG_LOG;
                 json.unlocked = Some(facts.into());
             }
-            Err(error) => {
-                print(run, &json)?;
-                return Err(error);
-            }
+            Err(error) => return failed(run, &json, error),
         }
     }
     print(run, &json)?;
+    warn_of_line_ends(run, &location.path)?;
     Ok(Exit::Ok)
+}
+
+/// What is known goes before the error; for programs, the error is the one object.
+fn failed(run: &mut Run<'_>, status: &Json, error: Failure) -> Result<Exit, Failure> {
+    if !run.global.json {
+        print(run, status)?;
+    }
+    Err(error)
 }
 
 #[derive(Serialize)]
@@ -111,7 +121,10 @@ fn print(run: &mut Run<'_>, status: &Json) -> Result<(), Failure> {
     let mut lines = vec![
         format!("vault: {}", status.file),
         format!("chosen by: {}", status.reason),
-        format!("unlock with: {}", status.unlock_with.join(", ")),
+        match status.unlock_with.as_slice() {
+            [] => "unlock with: nothing was named, and there is nothing to ask for".to_owned(),
+            sources => format!("unlock with: {}", sources.join(", ")),
+        },
     ];
     if let Some(vault) = &status.vault {
         lines.push(format!("id: {}", vault.uuid));

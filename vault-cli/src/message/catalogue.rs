@@ -81,6 +81,7 @@ macro_rules! kinds {
 kinds! {
     USAGE = "usage", Usage, "The command line is not one of this program's.";
     SECRET_IN_ARGV = "secret-in-argv", Usage, "A secret was given as an argument.";
+    KEY_IN_ARGV = "key-in-argv", Usage, "The text of a key was given as an argument, or where a path is expected.";
     STDIN_CLAIMED = "stdin-claimed", Usage, "Standard input was to be used for two things.";
     BAD_ALPHABET = "bad-alphabet", Usage, "A set of characters has too few, or one twice.";
     UNKNOWN_TOPIC = "unknown-topic", Usage, "There is no help on this.";
@@ -90,6 +91,7 @@ kinds! {
     PROMPT_DIFFERENT = "prompt-different", Failed, "What was typed twice is not the same.";
     TERMINAL_FAILED = "terminal-failed", Failed, "The terminal cannot be read or written.";
     NO_TERMINAL = "no-terminal", Locked, "Something has to be typed and there is no terminal.";
+    KEY_LOST = "key-lost", Failed, "A vault was made, and its machine key could not be given out.";
     OUTPUT_FAILED = "output-failed", Failed, "Standard output did not take the whole result.";
     BINARY_TO_TERMINAL = "binary-to-terminal", Failed, "A secret that is not text was to be shown on a terminal.";
     FILE_NOT_WRITTEN = "file-not-written", Failed, "A file or folder cannot be written.";
@@ -103,6 +105,7 @@ kinds! {
     IMPORT_NAME = "import-name", Failed, "A file to import has a name that no entry can have.";
     IMPORT_FORMAT = "import-format", Usage, "It is not clear which format a file to import has.";
     EXPORT_NAME = "export-name", Failed, "An entry's name cannot be a file's below the chosen folder.";
+    EXPORT_TARGET = "export-target", Conflict, "An export would replace a vault, or what it was opened with.";
     BAD_NAME = "bad-name", Usage, "This cannot be the name of an entry, field or attribute.";
     BAD_TIME = "bad-time", Usage, "This is no time.";
     BAD_LABEL = "bad-label", Usage, "This cannot be the label of a slot.";
@@ -119,7 +122,7 @@ kinds! {
     DAMAGED = "damaged", Integrity, "The file is not as a vault should be.";
     CONFLICT_MARKERS = "conflict-markers", Integrity, "A merge left its conflict in the file.";
     TAMPERED = "tampered", Integrity, "The file is not a real state of the vault.";
-    MISSING_PARENT = "missing-parent", Integrity, "The log lacks a seal, as after a cherry-pick or a revert.";
+    MISSING_PARENT = "missing-parent", Integrity, "The log lacks a seal, as after a cherry-pick, a revert, or a conflict settled by taking one side.";
     ROLLED_BACK = "rolled-back", Integrity, "The vault is older than the machine key says.";
     OTHER_VAULT = "other-vault", Integrity, "The machine key is another vault's, or the vault was replaced or rotated.";
     KDF_TOO_COSTLY = "kdf-too-costly", Integrity, "A slot asks for more memory than is allowed.";
@@ -144,6 +147,7 @@ kinds! {
     DECLINED = "declined", Declined, "You said no.";
     BUG = "bug", Internal, "Something that cannot happen did.";
     ENTRY_EXPIRED = "entry-expired", Failed, "A warning: the entry is past its expiry.";
+    EMPTY_VALUE = "empty-value", Failed, "A warning: standard input was empty, and replaces a secret.";
     NO_GITATTRIBUTES = "no-gitattributes", Failed, "A warning: .gitattributes lacks the line for the vault.";
 }
 

@@ -12,6 +12,7 @@ use vault_core::vault::salvage::SalvageError;
 use super::Message;
 use super::catalogue::{self as kinds, Kind};
 use super::text::{caused, word};
+use crate::context::attributes;
 use crate::escape::{quoted, quoted_path};
 use crate::input::Place;
 use crate::session::SessionError;
@@ -23,8 +24,14 @@ pub(super) fn message(error: &SessionError) -> Message {
         SessionError::Store(path, error) => store(path, error),
         SessionError::Format(path, error) => format(path, error),
         SessionError::Verify(path, error) => verify(path, error),
-        SessionError::Unlock { path, reason, labels } => unlock(path, reason, labels),
-        SessionError::Locked { path, passphrase } => locked(path, *passphrase),
+        SessionError::Unlock { path, reason, slots } => unlock(path, reason, slots),
+        SessionError::Locked { path, passphrase, empty } => {
+            let message = locked(path, *passphrase);
+            match empty {
+                Some(name) => message.hint(format!("{name} is set but empty, which counts as not set")),
+                None => message,
+            }
+        }
         SessionError::Identities(place, error) => Message::new(
             kinds::BAD_IDENTITIES,
             format!("cannot use the identities in {}: {error}", from(place)),
@@ -105,6 +112,7 @@ fn store(path: &Path, error: &StoreError) -> Message {
 
 fn format(path: &Path, error: &FormatError) -> Message {
     let vault = quoted_path(path);
+    let file = word(&path.to_string_lossy());
     let damaged =
         |reason: String| Message::new(kinds::DAMAGED, format!("cannot read vault {vault}: {reason}"));
     match error {
@@ -116,15 +124,18 @@ fn format(path: &Path, error: &FormatError) -> Message {
         }
         FormatError::CarriageReturn { .. } => {
             damaged("its line ends were changed, as git does without .gitattributes".to_owned()).hint(format!(
-                "nothing is lost: add the line \"{} text eol=lf\" to .gitattributes, and check the file out again",
-                path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default()
+                "nothing is lost: add this line to .gitattributes: {}; then, if the file has no changes to keep: rm {file} && git checkout -- {file}",
+                attributes::line(path.file_name().unwrap_or_default())
             ))
         }
         FormatError::ConflictMarkers { .. } => Message::new(
             kinds::CONFLICT_MARKERS,
             format!("cannot read vault {vault}: a merge left its conflict in the file"),
         )
-        .hint(format!("take one side with: git checkout --ours {}, or --theirs", word(&path.to_string_lossy()))),
+        .hint("to have both sides as they were before the merge: git merge --abort")
+        .hint(format!(
+            "all changes of the other side are lost if you take one side: git checkout --ours -- {file}, or --theirs"
+        )),
         FormatError::FileTooLarge => damaged("it is larger than 4 GiB".to_owned()),
         FormatError::Limit { offset, what } => damaged(format!("beyond a limit at byte {offset}: {what}")),
         FormatError::Malformed { offset, expected } => {
@@ -141,11 +152,14 @@ fn verify(path: &Path, error: &VerifyError) -> Message {
         VerifyError::MissingParent { .. } => Message::new(
             kinds::MISSING_PARENT,
             format!(
-                "cannot trust vault {vault}: its log lacks a seal, as after a cherry-pick or a revert in git"
+                "cannot trust vault {vault}: its log lacks a seal, as after a cherry-pick, a revert, or a conflict settled by taking one side"
             ),
         )
         .cause(error)
-        .hint("nothing was written; merge the branch instead, or take the file of one side as it is"),
+        .hint(format!(
+            "nothing was written; look for a good state with: git log -- {file}; and take it with: git checkout COMMIT -- {file}",
+            file = word(&path.to_string_lossy())
+        )),
         VerifyError::History(_) | VerifyError::Roots => Message::new(
             kinds::TAMPERED,
             format!("cannot trust vault {vault}: changes to the same part were put together without the key"),
@@ -162,7 +176,11 @@ fn verify(path: &Path, error: &VerifyError) -> Message {
 
 const TAMPERED_HINT: &str = "nothing was written; compare with an earlier state in git or a backup, or save what opens with: vault check --salvage PATH";
 
-fn unlock(path: &Path, failure: &UnlockFailure, labels: &[String]) -> Message {
+fn unlock(path: &Path, failure: &UnlockFailure, slots: &[(String, String)]) -> Message {
+    let slots = slots
+        .iter()
+        .map(|(label, kind)| if label == kind { label.clone() } else { format!("{label} ({kind})") });
+    let slots = slots.collect::<Vec<_>>().join(", ");
     let vault = quoted_path(path);
     let cannot =
         |kind: &'static Kind, reason: String| Message::new(kind, format!("cannot unlock {vault}: {reason}"));
@@ -179,14 +197,11 @@ fn unlock(path: &Path, failure: &UnlockFailure, labels: &[String]) -> Message {
                     kinds::UNLOCK_NO_SLOT_MATCHES,
                     "wrong passphrase or key, or the key slot is damaged".to_owned(),
                 );
-                match labels {
-                    [] | [_] => message,
-                    labels => message.hint(format!("{} slots exist: {}", labels.len(), labels.join(", "))),
-                }
+                if slots.is_empty() { message } else { message.hint(format!("the key slots are: {slots}")) }
             }
             UnlockError::NoSuchSlot { label } => {
                 cannot(kinds::NO_SUCH_SLOT, format!("no key slot has the label {}", quoted(label.as_str())))
-                    .hint(format!("the slots are: {}", labels.join(", ")))
+                    .hint(format!("the key slots are: {slots}"))
             }
             UnlockError::TooCostly { required_kib, allowed_kib } => {
                 let [required, allowed] = [required_kib, allowed_kib].map(|kib| shown(u64::from(*kib) * 1024));

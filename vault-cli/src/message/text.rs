@@ -24,6 +24,17 @@ pub(super) fn message(failure: &Failure) -> Message {
         Failure::UnknownOptionOfSet => {
             Message::new(kinds::USAGE, "unexpected option of \"vault set\"").hint("see: vault help set")
         }
+        Failure::KeyInArgv => Message::new(
+            kinds::KEY_IN_ARGV,
+            "refusing a secret key on the command line: it can be seen by other programs",
+        )
+        .hint("name the file that holds it, or use VAULT_MACHINE_KEY or VAULT_IDENTITY; for --age, give the recipient, which begins with age1")
+        .hint("make a new key: this one was seen"),
+        Failure::KeyAsPath(variable) => Message::new(
+            kinds::KEY_IN_ARGV,
+            format!("a key was given where a path is expected, in {variable}"),
+        )
+        .hint("name the file that holds it, or use VAULT_MACHINE_KEY or VAULT_IDENTITY"),
         Failure::UnknownTopic(topic) => {
             Message::new(kinds::UNKNOWN_TOPIC, format!("no help on {}", quoted(topic)))
                 .hint("topics are the commands and exit-codes; see: vault help")
@@ -60,6 +71,11 @@ pub(super) fn message(failure: &Failure) -> Message {
             let what = format!("cannot tell the format of {} by its name", quoted_path(path));
             Message::new(kinds::IMPORT_FORMAT, what).hint("add: --format dotenv, json, yaml, toml or file")
         }
+        Failure::ExportTarget(path) => Message::new(
+            kinds::EXPORT_TARGET,
+            format!("refusing to replace {}: it is a vault, or what the vault was opened with", quoted_path(path)),
+        )
+        .hint("nothing was written; name another file with -o"),
         Failure::Export(error) => export(error),
         Failure::ExportName { name, problem } => export_name(name, problem),
         Failure::FileNotWritten { path, error } => {
@@ -68,7 +84,7 @@ pub(super) fn message(failure: &Failure) -> Message {
         Failure::NotStored { path, error } => session::not_stored(path, error),
         Failure::Name { what, name, error } => Message::new(
             kinds::BAD_NAME,
-            format!("{} cannot be the name of an {what}: {}", quoted(&shortened(name)), name_reason(*error)),
+            format!("{} cannot be the name of {what}: {}", quoted(&shortened(name)), name_reason(*error)),
         ),
         Failure::Time(text) => Message::new(kinds::BAD_TIME, format!("{} is no time", quoted(text)))
             .hint("write 2030-12-31, 2030-12-31T23:59:59Z, or a span from now: 90d, 12h"),
@@ -100,6 +116,20 @@ pub(super) fn message(failure: &Failure) -> Message {
             ),
         ),
         Failure::TooManySlots => Message::new(kinds::TOO_MANY_SLOTS, "a vault has at most 64 key slots"),
+        Failure::KeyLost { path, error } => {
+            let Message { text, causes, .. } = output(error);
+            let mut message = Message::new(
+                kinds::KEY_LOST,
+                format!("vault {} was made, but its machine key is lost: {text}", quoted_path(path)),
+            )
+            .hint(format!("nobody has the key; make it again: rm {}", word(&path.to_string_lossy())));
+            message.causes = causes;
+            message
+        }
+        Failure::RecipientTwice(text) => Message::new(
+            kinds::BAD_RECIPIENT,
+            format!("recipient {} was given twice", quoted(&shortened(text))),
+        ),
         Failure::VaultExists(path) => Message::new(
             kinds::VAULT_EXISTS,
             format!("cannot make vault {}: it exists already", quoted_path(path)),
@@ -143,9 +173,14 @@ pub(super) fn warning(warning: &Warning) -> Message {
             kinds::ENTRY_EXPIRED,
             format!("{} expired on {}", quoted(name), crate::time::shown(*expires)),
         ),
+        Warning::EmptyReplaces(name) => Message::new(
+            kinds::EMPTY_VALUE,
+            format!("standard input was empty, and replaces the secret of {}", quoted(name)),
+        )
+        .hint("if that is not meant, the old secret is in git or a backup; --strict refuses it"),
         Warning::NoAttributes(line) => Message::new(
             kinds::NO_GITATTRIBUTES,
-            "git may change the vault's line ends: the line for .gitattributes cannot be written".to_owned(),
+            "git may change the vault's line ends: .gitattributes has no line for it",
         )
         .hint(format!("add it yourself: {line}")),
     }

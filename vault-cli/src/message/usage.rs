@@ -10,7 +10,9 @@ use crate::escape::escaped;
 pub(super) fn message(error: &clap::Error) -> Message {
     let rendered = error.render().to_string();
     let mut message = Message::new(kinds::USAGE, text(error, &rendered));
-    for tip in rendered.lines().filter_map(|line| line.trim_start().strip_prefix("tip: ")) {
+    // A tip to pass what was typed as a value repeats it.
+    let tips = rendered.lines().filter_map(|line| line.trim_start().strip_prefix("tip: "));
+    for tip in tips.filter(|tip| !tip.starts_with("to pass ")) {
         message = message.hint(escaped(tip));
     }
     let usage = rendered.lines().find_map(|line| line.strip_prefix("Usage: "));
@@ -32,6 +34,19 @@ fn text(error: &clap::Error, rendered: &str) -> String {
             None if !argument.starts_with('-') => "unexpected further argument".to_owned(),
             None => "unexpected short option".to_owned(),
         },
+        (ErrorKind::TooManyValues, Some(ContextValue::String(option))) => {
+            format!("unexpected value for {}, which takes none", escaped(option))
+        }
+        (ErrorKind::InvalidValue | ErrorKind::ValueValidation, Some(ContextValue::String(option))) => {
+            let reason = match (error.get(ContextKind::ValidValue), std::error::Error::source(error)) {
+                (Some(ContextValue::Strings(values)), _) if !values.is_empty() => {
+                    format!("it is one of {}", values.join(", "))
+                }
+                (_, Some(reason)) => reason.to_string(),
+                _ => "it needs another one".to_owned(),
+            };
+            format!("cannot use the value of {}: {}", escaped(option), escaped(&reason))
+        }
         _ => first_paragraph(rendered),
     }
 }
@@ -76,6 +91,15 @@ mod tests {
             &["edit", "name", "hunter2"],
             &["edit", "name", "-phunter2"],
             &["init", "--pass=hunter2"],
+            &["set", "name", "--raw=hunter2"],
+            &["set", "--raw=hunter2", "name"],
+            &["init", "--passphrase=hunter2"],
+            &["generate", "name", "--print=hunter2"],
+            &["list", "--attr", "hunter2"],
+            &["edit", "name", "--attr", "hunter2"],
+            &["list", "--token=hunter2"],
+            &["list", "--color=hunter2"],
+            &["list", "--passphrase-fd=hunter2"],
         ] {
             let (text, hints) = said(arguments);
             assert!(!text.contains("hunter2") && !hints.concat().contains("hunter2"), "{text} {hints:?}");

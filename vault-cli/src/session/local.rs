@@ -10,12 +10,13 @@ use vault_core::error::{EditError, VerifyError};
 use vault_core::format::entry::{EntryName, Meta};
 use vault_core::format::front::Pages;
 use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
-use vault_core::store::{self, Lock};
+use vault_core::store::{self, Lock, StoreError};
 use vault_core::vault::blob::{BlobError, BlobWriter};
 use vault_core::vault::edit::{Edit, NewValue, Outcome, Saved, Update};
 use vault_core::vault::{Counts, LockedVault, UnlockFailure, UnlockedVault, Value};
 
 use super::{Change, Committed, Expect, Facts, Opened, Session, SessionError};
+use crate::message::{Status, Voice};
 
 /// Reads a vault as far as that goes without a key.
 ///
@@ -33,6 +34,7 @@ pub(crate) struct Local {
     author: String,
     now: u64,
     sources: Vec<&'static str>,
+    voice: Option<Voice>,
     /// A log with more seals is restarted by the save that finds it so long.
     longest_log: usize,
 }
@@ -51,8 +53,13 @@ impl Local {
         match locked.unlock(credentials, policy) {
             Ok(vault) => Ok(Self::of(path, vault)),
             Err(still) => {
-                let labels = still.vault.slots().iter().map(|slot| slot.label.as_str().to_owned()).collect();
-                Err(SessionError::Unlock { path: path.to_owned(), reason: still.reason, labels })
+                let slots = still
+                    .vault
+                    .slots()
+                    .iter()
+                    .map(|slot| (slot.label.as_str().to_owned(), slot.kind.name().to_owned()));
+                let slots = slots.collect();
+                Err(SessionError::Unlock { path: path.to_owned(), reason: still.reason, slots })
             }
         }
     }
@@ -65,6 +72,7 @@ impl Local {
             author: String::new(),
             now: 0,
             sources: Vec::new(),
+            voice: None,
             longest_log: usize::MAX,
         }
     }
@@ -78,6 +86,12 @@ impl Local {
     /// Says who changes the vault, and when.
     pub(crate) fn by(mut self, author: String, now: u64) -> Self {
         (self.author, self.now) = (author, now);
+        self
+    }
+
+    /// Says so when it has to wait.
+    pub(crate) fn telling(mut self, voice: Voice) -> Self {
+        self.voice = Some(voice);
         self
     }
 
@@ -192,7 +206,17 @@ impl Local {
     /// Locks, and reads what is stored now.
     fn lock(&self) -> Result<(Lock, UnlockedVault), SessionError> {
         let store = |error| SessionError::Store(self.path.clone(), error);
-        let lock = store::lock_within(&self.path, PATIENCE).map_err(store)?;
+        let lock = match store::lock_within(&self.path, SILENCE) {
+            Err(StoreError::Busy) => {
+                if let Some(voice) = self.voice {
+                    let text = "waiting for another process that is changing the vault".to_owned();
+                    voice.status(&Status::Done(text));
+                }
+                store::lock_within(&self.path, PATIENCE)
+            }
+            other => other,
+        };
+        let lock = lock.map_err(store)?;
         let snapshot = lock.snapshot().map_err(store)?;
         let locked = LockedVault::open(Arc::new(snapshot))
             .map_err(|error| SessionError::Format(self.path.clone(), error))?;
@@ -203,7 +227,7 @@ impl Local {
                     SessionError::Replaced(self.path.clone())
                 }
                 UnlockFailure::Verify(error) => self.broken(error),
-                reason => SessionError::Unlock { path: self.path.clone(), reason, labels: Vec::new() },
+                reason => SessionError::Unlock { path: self.path.clone(), reason, slots: Vec::new() },
             }),
         }
     }
@@ -326,6 +350,8 @@ pub(crate) fn attachment(vault: &Path, value: &mut dyn Read, limit: u64) -> Resu
 
 /// How long another process may take to save before this one gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long to wait for it without a word.
+const SILENCE: Duration = Duration::from_secs(1);
 const SPOOL_BUFFER: usize = 256 * 1024;
 
 #[cfg(test)]

@@ -77,7 +77,12 @@ fn credential(
         Unlocker::Terminal => {
             let passphrase = locked.is_none_or(has_passphrase);
             if !passphrase || !run.prompt.can_ask() {
-                return Err(SessionError::Locked { path: path.to_owned(), passphrase }.into());
+                return Err(SessionError::Locked {
+                    path: path.to_owned(),
+                    passphrase,
+                    empty: run.empty_variable,
+                }
+                .into());
             }
             let question = format!("passphrase for {}", quoted_path(path));
             Credential::Passphrase(

@@ -79,10 +79,14 @@ fn salvage_saves_what_opens_and_names_the_rest() {
     altered(&world, with_a_flipped_entry);
     let ran = world.run(&["check", "--salvage", "rescued.vault", "--machine"]);
     ran.expect(6);
-    assert_eq!(ran.text().matches("verified: ").count(), 2, "{}", ran.text());
-    assert_eq!(ran.text().matches("does not open: entry: ").count(), 1, "{}", ran.text());
-    let key = ran.text().lines().find(|line| line.starts_with("vault-machine-key-1:")).unwrap().to_owned();
-    fs::write(world.path("new.key"), key).unwrap();
+    assert_eq!(ran.stderr.matches("verified: ").count(), 2, "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("does not open: entry: ").count(), 1, "{}", ran.stderr);
+    assert!(
+        ran.text().starts_with("vault-machine-key-1:") && ran.text().lines().count() == 1,
+        "{}",
+        ran.text()
+    );
+    fs::write(world.path("new.key"), &ran.stdout).unwrap();
     let rescued = ["--file", "rescued.vault", "--machine-key-file", "new.key"];
     let list = world.run(&[&rescued[..], &["list"]].concat());
     assert_eq!(list.expect(0).text().lines().count(), 2);
@@ -98,6 +102,25 @@ fn salvage_saves_what_opens_and_names_the_rest() {
     world.run(&["check", "--salvage", "none.vault", "--machine"]).refuses(6, "no entry in it opens");
     assert!(!world.path("none.vault").exists());
     world.run(&["check", "--machine"]).refuses(2, "only with --salvage");
+}
+
+#[test]
+fn salvage_says_that_entries_may_be_lost() {
+    let world = World::new();
+    world.set("a", b"1");
+    world.set("b", b"2");
+    let good = String::from_utf8(world.vault()).unwrap();
+    let head = good.rfind("\nhead ").unwrap() + 1;
+    let end = head + good[head..].find("\npage ").unwrap() + 1;
+    let page = good[..head].trim_end().rsplit(' ').next().unwrap();
+    fs::write(world.path("secrets.vault"), format!("{}{}", &good[..head], &good[end..])).unwrap();
+    let ran = world.run(&["check", "--salvage", "rescued.vault", "--machine"]);
+    let said = format!("{}{}", ran.expect(6).text(), ran.stderr);
+    assert!(said.contains(&format!("page {page} does not verify: entries of it may be lost\n")), "{said}");
+
+    fs::write(world.path("secrets.vault"), &good[..good.len() - 300]).unwrap();
+    let ran = world.run(&["check", "--salvage", "other.vault", "--machine", "--json"]);
+    assert!(ran.expect(6).text().contains("\"ff\"],\"broken_lines\":1"), "{}", ran.text());
 }
 
 #[test]

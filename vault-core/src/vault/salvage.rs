@@ -1,12 +1,11 @@
 //! Salvage: from a file that does not verify, what still opens. For people who have lost the good copy, and nobody else:
 //! what comes out may be old, incomplete, or put together by somebody who wants it to be believed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::crypto::derive::Keys;
 use crate::format::entry::{FieldKind, Stored};
-use crate::format::front::Pages;
 use crate::format::id::{BlobId, EntryId};
 use crate::format::lines::{FormatError, Lines, words};
 use crate::format::slot::SlotLine;
@@ -60,6 +59,11 @@ pub struct Salvaged {
     pub entries: Vec<SalvagedEntry>,
     /// Entries whose line is there but does not open.
     pub damaged: Vec<EntryId>,
+    /// Pages that are missing or do not verify, although the log does: entries of theirs may be lost without another
+    /// trace. Nothing is known of pages if the log does not verify.
+    pub unverified_pages: Vec<u16>,
+    /// Lines that begin as an entry's and are none, and a last line without its end.
+    pub broken_lines: usize,
     /// The slot table and the log verify. If not, entries may be missing or old without a trace.
     pub log_verified: bool,
 }
@@ -70,6 +74,7 @@ struct Found {
     header: Option<VaultHeaderParts>,
     slots: Vec<SlotLine>,
     entries: Vec<SealedEntry>,
+    broken_lines: usize,
 }
 
 /// Recovers what opens with the master key, wherever it stands in the file.
@@ -85,7 +90,7 @@ pub fn salvage(
     let header = found.header.ok_or(SalvageError::Format(FormatError::NotAVault))?;
     let opened = open_master(&header, &found.slots, credentials, policy).map_err(SalvageError::Denied)?;
     let sealers = Sealers::new(&Keys::derive(&header.uuid, &header.salt, &opened.master));
-    let (log_verified, verified) = verified_lines(source, credentials, policy);
+    let verified = verified_lines(source, credentials, policy);
 
     let mut damaged = BTreeSet::new();
     let mut entries = Vec::new();
@@ -98,7 +103,7 @@ pub fn salvage(
         match open_what_opens(&sealed, &sealers) {
             Some((open, lost_fields)) => entries.push(SalvagedEntry {
                 entry: Entry(open),
-                verified: verified.contains(&sealed.lines),
+                verified: verified.as_ref().is_some_and(|verified| verified.lines.contains(&sealed.lines)),
                 lost_fields,
             }),
             None => drop(damaged.insert(sealed.id)),
@@ -108,7 +113,13 @@ pub fn salvage(
         let (left, right) = (a.entry.meta(), b.entry.meta());
         left.name.cmp(&right.name).then(b.verified.cmp(&a.verified)).then(right.modified.cmp(&left.modified))
     });
-    Ok(Salvaged { entries, damaged: damaged.into_iter().collect(), log_verified })
+    Ok(Salvaged {
+        entries,
+        damaged: damaged.into_iter().collect(),
+        log_verified: verified.is_some(),
+        unverified_pages: verified.map(|verified| verified.other_pages).unwrap_or_default(),
+        broken_lines: found.broken_lines,
+    })
 }
 
 /// Recognises lines one by one; whatever is not recognised is passed over.
@@ -121,7 +132,10 @@ fn scan(source: &Arc<dyn Source>) -> Result<Found, FormatError> {
             Ok(None) => return Ok(found),
             Err(FormatError::Io(error)) => return Err(FormatError::Io(error)),
             // A line without an end: nothing after it can be told apart.
-            Err(_) => return Ok(found),
+            Err(_) => {
+                found.broken_lines += 1;
+                return Ok(found);
+            }
         };
         let at = line.offset;
         let end = line.end();
@@ -147,6 +161,8 @@ fn scan(source: &Arc<dyn Source>) -> Result<Found, FormatError> {
             let mut lines = text;
             lines.push(b'\n');
             found.entries.push(SealedEntry { id, lines, files: Vec::new() });
+        } else if begins_as_entry(&text) {
+            found.broken_lines += 1;
         }
     }
 }
@@ -163,6 +179,12 @@ fn parse_header(line: &[u8]) -> Option<VaultHeaderParts> {
 fn parse_entry(line: &[u8]) -> Option<EntryId> {
     let [id, _, _] = words(line)?;
     EntryId::from_hex(id).ok()
+}
+
+/// Whether the first word is an entry's id.
+fn begins_as_entry(line: &[u8]) -> bool {
+    let first = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+    EntryId::from_hex(first).is_ok()
 }
 
 fn parse_file(line: &[u8]) -> Option<(BlobId, u32)> {
@@ -203,23 +225,35 @@ fn open_what_opens(sealed: &SealedEntry, sealers: &Sealers) -> Option<(OpenEntry
     Some((open, lost))
 }
 
-/// Whether slot table and log verify, and the entries of all pages that do.
+/// What the log vouches for.
+struct Verified {
+    /// The entries of all pages that verify.
+    lines: BTreeSet<Vec<u8>>,
+    /// The other pages.
+    other_pages: Vec<u16>,
+}
+
+/// What verifies; nothing if slot table and log do not.
 fn verified_lines(
     source: &Arc<dyn Source>,
     credentials: &[Credential],
     policy: &UnlockPolicy,
-) -> (bool, BTreeSet<Vec<u8>>) {
-    let Ok(locked) = LockedVault::open(Arc::clone(source)) else { return (false, BTreeSet::new()) };
+) -> Option<Verified> {
+    let locked = LockedVault::open(Arc::clone(source)).ok()?;
     let policy = UnlockPolicy { allow_rollback: true, ..policy.clone() };
-    let Ok(vault) = locked.unlock(credentials, &policy) else { return (false, BTreeSet::new()) };
-    let pages: Pages = vault.header().pages;
-    let mut lines = BTreeMap::new();
-    for number in 0..pages.count() {
-        if let Ok(page) = vault.page(number) {
-            lines.extend(page.entries.iter().map(|entry| (page.lines[entry.all.clone()].to_vec(), ())));
+    let vault = locked.unlock(credentials, &policy).ok()?;
+    let mut verified = Verified { lines: BTreeSet::new(), other_pages: Vec::new() };
+    for number in 0..vault.header().pages.count() {
+        match vault.page(number) {
+            Ok(page) => {
+                verified
+                    .lines
+                    .extend(page.entries.iter().map(|entry| page.lines[entry.all.clone()].to_vec()));
+            }
+            Err(_) => verified.other_pages.push(number),
         }
     }
-    (true, lines.into_keys().collect())
+    Some(verified)
 }
 
 #[cfg(test)]
@@ -247,6 +281,50 @@ mod tests {
         let all = salvaged(&vault, vault.text.to_vec());
         assert_eq!(names(&all), [("a", true), ("b", true), ("c", true)]);
         assert!(all.log_verified && all.damaged.is_empty());
+        assert!(all.unverified_pages.is_empty() && all.broken_lines == 0);
+    }
+
+    /// The lines of the page that has an entry, from its head on, and the page's number.
+    fn last_full_page(text: &str) -> (std::ops::Range<usize>, u16) {
+        let head = text.rfind("\nhead ").unwrap() + 1;
+        let end = head + text[head..].find("\npage ").map_or(text[head..].len(), |at| at + 1);
+        let number = text[..head].trim_end().rsplit(' ').next().unwrap();
+        (head..end, u16::from_str_radix(number, 16).unwrap())
+    }
+
+    #[test]
+    fn a_page_whose_lines_are_gone_is_named() {
+        let vault = Fixture::new(Pages::Few).set("a", b"1").set("b", b"2");
+        let mut text = text(&vault);
+        let (lines, page) = last_full_page(&text);
+        text.replace_range(lines, "");
+        let all = salvaged(&vault, text.into_bytes());
+        assert_eq!(all.entries.len(), 1);
+        assert!(all.log_verified && all.damaged.is_empty());
+        assert_eq!((all.unverified_pages, all.broken_lines), (vec![page], 0));
+    }
+
+    #[test]
+    fn the_pages_that_a_cut_took_are_named() {
+        let vault = Fixture::new(Pages::Few).set("a", b"1").set("b", b"2");
+        let mut text = vault.text.to_vec();
+        text.truncate(text.len() - 300);
+        let all = salvaged(&vault, text);
+        assert!(all.log_verified);
+        assert_eq!(all.unverified_pages.last(), Some(&255));
+        assert_eq!(all.broken_lines, 1);
+    }
+
+    #[test]
+    fn a_line_that_begins_as_an_entry_and_is_none_is_counted() {
+        let vault = Fixture::new(Pages::Few).set("a", b"1");
+        let mut text = text(&vault);
+        let (lines, page) = last_full_page(&text);
+        let end = lines.start + text[lines].rfind(' ').unwrap();
+        let line_end = end + text[end..].find('\n').unwrap();
+        text.replace_range(end..line_end, "");
+        let all = salvaged(&vault, text.into_bytes());
+        assert_eq!((all.entries.len(), all.unverified_pages, all.broken_lines), (0, vec![page], 1));
     }
 
     #[test]

@@ -47,10 +47,19 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check, from: &Path, to: &Path) 
             .machine_key
             .as_ref()
             .map(|key| Zeroizing::new(String::from_utf8_lossy(key.expose()).into_owned()));
-        run.output.json(&report)?;
+        let key_lost = report.machine_key.is_some();
+        run.output.json(&report).map_err(|error| match key_lost {
+            true => Failure::KeyLost { path: to.to_owned(), error },
+            false => error.into(),
+        })?;
     } else {
-        run.output.lines(report.lines())?;
-        init::report_key(run, &fresh)?;
+        // The key is the result. It may go into a file, where the report would be lost.
+        if fresh.machine_key.is_some() {
+            run.voice.report_lines(&report.lines());
+        } else {
+            run.output.lines(report.lines())?;
+        }
+        init::report_key(run, to, &fresh)?;
     }
     Ok(if report.is_well() { Exit::Ok } else { Exit::Integrity })
 }
@@ -87,8 +96,15 @@ struct Report {
     in_conflict: Vec<String>,
     lost_fields: Vec<(String, String)>,
     damaged: Vec<String>,
+    unverified_pages: Vec<String>,
+    broken_lines: usize,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "plain")]
     machine_key: Option<Zeroizing<String>>,
+}
+
+/// A page's number, as most pages of a file are written.
+fn page(number: &u16) -> String {
+    format!("{number:02x}")
 }
 
 fn plain<S: serde::Serializer>(key: &Option<Zeroizing<String>>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -106,6 +122,8 @@ impl Report {
             in_conflict: Vec::new(),
             lost_fields: Vec::new(),
             damaged: salvaged.damaged.iter().map(ToString::to_string).collect(),
+            unverified_pages: salvaged.unverified_pages.iter().map(page).collect(),
+            broken_lines: salvaged.broken_lines,
             machine_key: None,
         };
         let mut last = None;
@@ -126,14 +144,30 @@ impl Report {
     }
 
     fn is_well(&self) -> bool {
-        let none = [&self.unverified, &self.older_versions, &self.in_conflict, &self.damaged];
-        self.log_verified && self.lost_fields.is_empty() && none.iter().all(|names| names.is_empty())
+        let none = [
+            &self.unverified,
+            &self.older_versions,
+            &self.in_conflict,
+            &self.damaged,
+            &self.unverified_pages,
+        ];
+        self.log_verified
+            && self.lost_fields.is_empty()
+            && self.broken_lines == 0
+            && none.iter().all(|names| names.is_empty())
     }
 
     fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if !self.log_verified {
             lines.push("the log does not verify: entries may be missing or old without a trace".to_owned());
+        }
+        let pages = &self.unverified_pages;
+        lines.extend(
+            pages.iter().map(|page| format!("page {page} does not verify: entries of it may be lost")),
+        );
+        if self.broken_lines > 0 {
+            lines.push(format!("lines that may have been entries: {}", self.broken_lines));
         }
         let mut add = |what: &str, names: &[String]| {
             lines.extend(names.iter().map(|name| format!("{what}: {name}")));
