@@ -296,7 +296,8 @@ impl Session for Local {
         let (lock, vault) = self.lock()?;
         let (saved, outcomes) = self.apply(&vault, changes, progress)?;
         self.save(lock, &saved)?;
-        if vault.seals() >= self.longest_log {
+        let is_long = vault.seals() >= self.longest_log || vault.log_bytes() >= LARGEST_LOG;
+        if is_long && self.longest_log != usize::MAX {
             // The change is stored. If the log cannot be restarted now, the next save will try again.
             drop(self.compact(None));
         }
@@ -353,6 +354,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long to wait for it without a word.
 const SILENCE: Duration = Duration::from_secs(1);
 const SPOOL_BUFFER: usize = 256 * 1024;
+/// Bytes of links after which a log is long however few seals it has: half of where a writer stops.
+const LARGEST_LOG: usize = vault_core::format::limits::WRITTEN_LINKS / 2;
 
 #[cfg(test)]
 mod tests {
