@@ -1,6 +1,7 @@
 //! What was typed: the grammar of the command line. The comments here are the help.
 
 mod entries;
+mod slots;
 mod vaults;
 
 use std::ffi::OsString;
@@ -14,9 +15,11 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 use crate::context::UnlockOptions;
 
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
+pub(crate) use slots::{
+    KdfOptions, NewSlots, Rewrap, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove, SlotRename, SlotTest,
+};
 pub(crate) use vaults::{
-    Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
-    Status,
+    Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, Status,
 };
 
 /// Secrets in one encrypted text file that merges and cannot be forged
@@ -179,6 +182,8 @@ pub(crate) enum Command {
     Fork(Fork),
     Edit(Edit),
     Generate(Generate),
+    Slot(Slot),
+    Rewrap(Rewrap),
     Compact(Compact),
     Import(Import),
     Export(Export),

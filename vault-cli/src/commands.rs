@@ -16,8 +16,10 @@ mod list;
 mod man;
 mod remove;
 mod rename;
+mod rewrap;
 mod set;
 mod show;
+mod slot;
 mod slots;
 mod status;
 
@@ -25,10 +27,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use vault_core::format::entry::{EntryName, Meta, check_field_name};
+use vault_core::format::slot::Label;
+use vault_core::keys::Credential;
 use vault_core::vault::Value;
 
 use crate::cli::{Cli, Command, Global};
-use crate::context::{self, Environment, Location};
+use crate::context::{self, Environment, Location, Unlocker};
 use crate::failure::Failure;
 use crate::input::StdinClaim;
 use crate::message::{Exit, Voice, Warning};
@@ -97,6 +101,8 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Fork(arguments) => fork::run(run, arguments),
         Command::Edit(arguments) => edit::run(run, arguments),
         Command::Generate(arguments) => generate::run(run, arguments),
+        Command::Slot(arguments) => slot::run(run, arguments),
+        Command::Rewrap(arguments) => rewrap::run(run, arguments),
         Command::Compact(arguments) => compact::run(run, arguments),
         Command::Import(arguments) => import::run(run, arguments),
         Command::Export(arguments) => export::run(run, arguments),
@@ -123,8 +129,14 @@ impl Run<'_> {
 
     /// Unlocks the vault at this path.
     fn unlock(&mut self, path: &Path) -> Result<Local, Failure> {
+        Ok(self.unlock_with(path, None)?.0)
+    }
+
+    /// Unlocks by this slot only, if one is named. Gives also what it was tried with.
+    fn unlock_with(&mut self, path: &Path, only: Option<Label>) -> Result<(Local, Vec<Credential>), Failure> {
         let locked = session::open_locked(path)?;
-        let policy = session::policy(self)?;
+        let mut policy = session::policy(self)?;
+        policy.only_slot = only.or(policy.only_slot);
         let credentials = session::credentials(self, path, Some(&locked))?;
         let is_slow = session::work(&locked, &credentials.all) > SLOW;
         if is_slow {
@@ -137,11 +149,19 @@ impl Run<'_> {
         let session = session?;
         // A restart makes merges with older branches need a key, so git work trees are asked first: see `status`.
         let longest_log = if context::in_work_tree(path) { usize::MAX } else { LONGEST_LOG };
-        Ok(session
+        let session = session
             .by(self.environment.author(), self.now)
             .with_sources(credentials.sources)
             .telling(self.voice)
-            .restarting_beyond(longest_log))
+            .restarting_beyond(longest_log);
+        Ok((session, credentials.all))
+    }
+
+    /// Whether an option or a variable names what to unlock with, so that nobody is asked.
+    fn is_unlocked_by_name(&self) -> bool {
+        let options = self.global.unlock.options();
+        let sources = context::unlock_sources(&options, &self.environment);
+        !sources.iter().any(|source| matches!(source.what, Unlocker::Terminal))
     }
 }
 

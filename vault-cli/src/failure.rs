@@ -1,5 +1,7 @@
 //! Every way in which a command can fail: the rooms' errors under one roof. `message` finds the words.
 
+mod slots;
+
 use std::io;
 use std::path::PathBuf;
 
@@ -16,6 +18,8 @@ use crate::output::OutputError;
 use crate::password::AlphabetError;
 use crate::prompt::PromptError;
 use crate::session::SessionError;
+
+pub(crate) use slots::SlotFailure;
 
 /// Why a command did not do what it was asked to do.
 #[non_exhaustive]
@@ -166,6 +170,8 @@ pub(crate) enum Failure {
     NotEditable(EntryName),
     /// No entry of a damaged file opens.
     NothingToSalvage(PathBuf),
+    /// Key slots.
+    Slot(SlotFailure),
     /// Opening, changing or saving the vault.
     Session(SessionError),
     /// A warning, with `--strict`.
@@ -221,6 +227,7 @@ from! {
     OutputError => Output,
     AlphabetError => Alphabet,
     SessionError => Session,
+    SlotFailure => Slot,
     NewSlotError => NewSlot,
     EditorError => Editor,
 }

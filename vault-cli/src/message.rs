@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod session;
+mod slots;
 mod text;
 mod usage;
 
@@ -14,6 +15,7 @@ use clap::error::ErrorKind;
 use serde::Serialize;
 
 pub(crate) use catalogue::{Exit, Kind, exit_codes};
+pub(crate) use text::word;
 
 use crate::cli::{Cli, Color, Global};
 use crate::escape::{escaped, quoted};

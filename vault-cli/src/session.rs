@@ -1,6 +1,7 @@
 //! An unlocked vault, as commands see it. They know this trait alone, not where the keys are.
 
 mod local;
+mod slots;
 mod unlock;
 
 use std::io::Read;
@@ -20,6 +21,7 @@ use vault_core::vault::salvage::SalvageError;
 use vault_core::vault::{Counts, UnlockFailure, Value};
 
 pub(crate) use local::{Local, attachment, open_locked};
+pub(crate) use slots::SlotEdit;
 pub(crate) use unlock::{credentials, has_passphrase, new_passphrase, policy, work};
 
 use crate::input::Place;
@@ -164,6 +166,8 @@ pub(crate) enum SessionError {
     Label(String),
     /// The vault was rotated or replaced between reading and saving.
     Replaced(PathBuf),
+    /// A key slot is not what it was when it was read.
+    SlotChanged(String),
     /// A field has another value than when it was read.
     ChangedMeanwhile(EntryName),
     /// A field is there, and was to be new.

@@ -6,7 +6,7 @@ use vault_core::format::entry::NameError;
 use vault_core::keys::age::RecipientError;
 
 use super::catalogue::{self as kinds};
-use super::{Message, Warning, session, usage};
+use super::{Message, Warning, session, slots, usage};
 use crate::codec::{CodecError, Problem};
 use crate::context::ContextError;
 use crate::escape::{escaped, quoted, quoted_path};
@@ -155,6 +155,7 @@ pub(super) fn message(failure: &Failure) -> Message {
             format!("cannot salvage {}: no entry in it opens", quoted_path(path)),
         )
         .hint("nothing was written"),
+        Failure::Slot(failure) => slots::message(failure),
         Failure::Session(error) => session::message(error),
         Failure::Warning(given) => warning(given).hint("this is a warning, and an error because of --strict"),
         Failure::Interrupted => Message::new(kinds::USAGE, "interrupted"),
@@ -262,7 +263,7 @@ fn prompt(error: &PromptError, asking: &str) -> Message {
     }
 }
 
-fn output(error: &OutputError) -> Message {
+pub(super) fn output(error: &OutputError) -> Message {
     match error {
         OutputError::Write(error) => {
             caused(kinds::OUTPUT_FAILED, "cannot write the whole result to standard output", error)
@@ -402,7 +403,7 @@ pub(super) fn caused(kind: &'static super::Kind, what: &str, error: &io::Error) 
 }
 
 /// A name as it can be pasted into a shell.
-pub(super) fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,".contains(&byte);
     if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) {
         return text.to_owned();

@@ -30,9 +30,9 @@ pub(crate) fn open_locked(path: &Path) -> Result<LockedVault, SessionError> {
 /// A vault whose master key is in this process.
 pub(crate) struct Local {
     path: PathBuf,
-    vault: UnlockedVault,
-    author: String,
-    now: u64,
+    pub(super) vault: UnlockedVault,
+    pub(super) author: String,
+    pub(super) now: u64,
     sources: Vec<&'static str>,
     voice: Option<Voice>,
     /// A log with more seals is restarted by the save that finds it so long.
@@ -204,7 +204,7 @@ impl Local {
     }
 
     /// Locks, and reads what is stored now.
-    fn lock(&self) -> Result<(Lock, UnlockedVault), SessionError> {
+    pub(super) fn lock(&self) -> Result<(Lock, UnlockedVault), SessionError> {
         let store = |error| SessionError::Store(self.path.clone(), error);
         let lock = match store::lock_within(&self.path, SILENCE) {
             Err(StoreError::Busy) => {
@@ -232,7 +232,7 @@ impl Local {
         }
     }
 
-    fn save(&self, lock: Lock, saved: &Saved) -> Result<(), SessionError> {
+    pub(super) fn save(&self, lock: Lock, saved: &Saved) -> Result<(), SessionError> {
         lock.replace(&saved.text).map(drop).map_err(|error| SessionError::Save(self.path.clone(), error))
     }
 
@@ -240,7 +240,7 @@ impl Local {
         SessionError::Verify(self.path.clone(), error)
     }
 
-    fn cannot(&self, error: EditError) -> SessionError {
+    pub(super) fn cannot(&self, error: EditError) -> SessionError {
         match error {
             EditError::Verify(error) => self.broken(error),
             error => SessionError::Edit(self.path.clone(), error),
