@@ -16,7 +16,8 @@ use crate::context::UnlockOptions;
 
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use slots::{
-    KdfOptions, NewSlots, Rewrap, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove, SlotRename, SlotTest,
+    Backends, KdfOptions, NewSlots, Rewrap, Rotate, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove,
+    SlotRename, SlotTest,
 };
 pub(crate) use vaults::{
     Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, Status,
@@ -184,6 +185,8 @@ pub(crate) enum Command {
     Generate(Generate),
     Slot(Slot),
     Rewrap(Rewrap),
+    Rotate(Rotate),
+    Backends(Backends),
     Compact(Compact),
     Import(Import),
     Export(Export),

@@ -1,11 +1,13 @@
 //! The verbs: one file each, named as the verb.
 
+mod backends;
 mod check;
 mod compact;
 mod completions;
 mod copy;
 mod edit;
 mod export;
+mod exposed;
 mod fork;
 mod generate;
 mod get;
@@ -103,6 +105,7 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Generate(arguments) => generate::run(run, arguments),
         Command::Slot(arguments) => slot::run(run, arguments),
         Command::Rewrap(arguments) => rewrap::run(run, arguments),
+        Command::Backends(arguments) => backends::run(run, arguments),
         Command::Compact(arguments) => compact::run(run, arguments),
         Command::Import(arguments) => import::run(run, arguments),
         Command::Export(arguments) => export::run(run, arguments),

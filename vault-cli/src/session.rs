@@ -124,6 +124,9 @@ pub(crate) struct Facts {
     pub(crate) seals: usize,
     /// How many rotations there have been.
     pub(crate) epoch: u64,
+    /// The epoch in which a slot was last removed whose holder has no other: they could read what was last changed in it or
+    /// before.
+    pub(crate) removal: Option<u64>,
     /// The label of the slot that was opened.
     pub(crate) slot: Option<String>,
     /// The options or variables that named what it was opened with.

@@ -314,19 +314,6 @@ impl UnlockedVault {
         VaultId { uuid: self.front.header.uuid, commitment: self.front.header.commitment }
     }
 
-    /// What slots are made for.
-    #[must_use]
-    pub fn parts(&self) -> VaultHeaderParts {
-        let header = &self.front.header;
-        VaultHeaderParts { uuid: header.uuid, salt: header.salt, commitment: header.commitment }
-    }
-
-    /// What slots wrap.
-    #[must_use]
-    pub fn master(&self) -> &Key<Master> {
-        &self.master
-    }
-
     /// The key slots, verified.
     #[must_use]
     pub fn slots(&self) -> &[SlotLine] {

@@ -48,6 +48,9 @@ pub(crate) struct NewSlots {
     /// What each try of a passphrase costs.
     #[command(flatten)]
     pub(crate) kdf: KdfOptions,
+    /// Do not ask about slots that are weaker than the others, or too easily lost to be the only ones
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 impl NewSlots {
@@ -125,9 +128,6 @@ pub(crate) struct SlotAdd {
     /// What to call the slot, if it is one [default: by its kind, or the key's comment]
     #[arg(long, value_name = "LABEL")]
     pub(crate) label: Option<String>,
-    /// Do not ask about a slot that is weaker than the others
-    #[arg(long)]
-    pub(crate) yes: bool,
 }
 
 /// List the key slots
@@ -209,6 +209,29 @@ pub(crate) struct Rewrap {
     #[command(flatten)]
     pub(crate) kdf: KdfOptions,
 }
+
+/// Make a new master key, and seal everything anew
+///
+/// Every remaining slot opens the vault as before, and nobody is asked for anything. Who was removed can read nothing that is
+/// stored from now on. Old copies of the file, also those in git's history, stay readable to whoever could read them. Machine
+/// keys name the master key they were made for, and have to be given out again.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  vault rotate\n  vault rotate --yes --machine-keys-out keys")]
+pub(crate) struct Rotate {
+    /// Write new machine keys into this folder, one file a slot, which only you can read
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) machine_keys_out: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+/// List the keyrings of this machine that a slot could use
+///
+/// Each is tried with an item that is written, read and removed.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  vault backends --json")]
+pub(crate) struct Backends {}
 
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "write a time as 1s, 1.5s or 500ms".to_owned();

@@ -5,7 +5,7 @@ use vault_core::crypto::kdf::KdfCost;
 use vault_core::crypto::random::SystemRandom;
 use vault_core::format::seal::SlotOp;
 use vault_core::format::slot::{SealedIdentity, SlotKind, SlotLine};
-use vault_core::keys::{Credential, change_passphrase, rewrap_slot};
+use vault_core::keys::Credential;
 use vault_core::secret::Passphrase;
 
 use super::Run;
@@ -15,7 +15,7 @@ use crate::cli::Rewrap;
 use crate::escape::quoted;
 use crate::failure::{Failure, SlotFailure};
 use crate::message::{Exit, Status};
-use crate::session::{Local, SlotEdit};
+use crate::session::SlotEdit;
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Rewrap) -> Result<Exit, Failure> {
     let path = run.location()?.path;
@@ -32,17 +32,21 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Rewrap) -> Result<Exit, Failure
                 let file = arguments.new_passphrase_file.as_deref();
                 slots::new_passphrase(run, file, &path, Given::IsForTheOldVault)?
             };
-            sealed_again(run, arguments, &session, &old, sealed, &passphrase)?
+            let cost = match (arguments.kdf.kdf_memory, arguments.kdf.kdf_time) {
+                (None, None) => as_before(sealed),
+                _ => kdf::cost(run, &arguments.kdf)?,
+            };
+            session.vault().change_passphrase(&old, &passphrase, cost, &mut SystemRandom)?
         }
-        SlotKind::Recovery(sealed) => {
+        SlotKind::Recovery(_) => {
             refuse_passphrase(arguments, &old)?;
             let code = slots::new_recovery_code(run, arguments.out.as_deref(), arguments.qr)?;
-            sealed_again(run, arguments, &session, &old, sealed, &code)?
+            let vault = session.vault();
+            vault.change_passphrase(&old, &code.passphrase(), KdfCost::RECOVERY, &mut SystemRandom)?
         }
         _ => {
             refuse_passphrase(arguments, &old)?;
-            let (parts, master) = session.keys();
-            rewrap_slot(&parts, &old, master).map_err(SlotFailure::Rewrap)?
+            session.vault().rewrap(&old).map_err(SlotFailure::Rewrap)?
         }
     };
     let committed = session.change_slots(vec![SlotEdit::Replace { old, new, how: SlotOp::Rewrap }])?;
@@ -52,22 +56,6 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Rewrap) -> Result<Exit, Failure
     }
     run.voice.status(&Status::Done(format!("wrapped slot {} anew", quoted(&arguments.label))));
     Ok(Exit::Ok)
-}
-
-fn sealed_again(
-    run: &Run<'_>,
-    arguments: &Rewrap,
-    session: &Local,
-    old: &SlotLine,
-    sealed: &SealedIdentity,
-    passphrase: &Passphrase,
-) -> Result<SlotLine, Failure> {
-    let cost = match (arguments.kdf.kdf_memory, arguments.kdf.kdf_time) {
-        (None, None) => as_before(sealed),
-        _ => kdf::cost(run, &arguments.kdf)?,
-    };
-    let (parts, master) = session.keys();
-    Ok(change_passphrase(&parts, old, passphrase, cost, master, &mut SystemRandom)?)
 }
 
 /// What it cost so far.

@@ -3,8 +3,10 @@
 //! First everything is read, asked for and checked; then the slot lines are made, and what opens them is given out.
 
 pub(super) mod kdf;
+pub(super) mod keyring;
 pub(super) mod kinds;
 mod labels;
+mod maker;
 pub(super) mod out;
 mod recovery;
 mod ssh;
@@ -14,16 +16,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use vault_core::crypto::kdf::KdfCost;
-use vault_core::crypto::random::{Random, SystemRandom};
+use vault_core::crypto::random::SystemRandom;
 use vault_core::format::front::Pages;
 use vault_core::format::limits;
-use vault_core::format::slot::{Label, RecipientText, SlotLine};
+use vault_core::format::slot::{Label, RecipientText, SlotKind, SlotLine, StoreName};
 use vault_core::keys::age::Recipient;
-use vault_core::keys::passphrase::PassphraseKind;
-use vault_core::keys::{VaultHeaderParts, new_age_slot, new_machine_slot, new_passphrase_slot};
-use vault_core::secret::{Key, Master, Passphrase, Secret};
+use vault_core::keys::keyring::KeyringItem;
+use vault_core::keys::recovery::RecoveryCode;
+use vault_core::secret::{Key, Master, Passphrase, Secret, Wrapping};
 use vault_core::source::Text;
 use vault_core::vault::create::NewVault;
+use vault_core::vault::slots::NewKeyringSlot;
 use vault_core::vault::{LockedVault, UnlockedVault};
 
 use super::Run;
@@ -32,6 +35,7 @@ use crate::failure::{Failure, SlotFailure};
 use crate::input::{self, MAX_PASSPHRASE, Place};
 use crate::session::{self, Change, Local, SessionError};
 pub(super) use labels::Labels;
+pub(super) use maker::Maker;
 use out::Out;
 pub(super) use recovery::new_code as new_recovery_code;
 
@@ -40,6 +44,7 @@ pub(super) struct Wanted {
     new: Vec<New>,
     /// Where a machine key goes.
     pub(super) out: Out,
+    yes: bool,
 }
 
 /// One slot to be.
@@ -60,7 +65,9 @@ enum Wish {
 enum What {
     Recipient(Recipient),
     Machine,
-    Sealed(PassphraseKind, Passphrase, KdfCost),
+    Keyring(StoreName),
+    Passphrase(Passphrase, KdfCost),
+    Recovery(RecoveryCode),
 }
 
 /// Whether what unlocks an existing vault may become the passphrase of the new one.
@@ -82,24 +89,32 @@ pub(super) fn wanted(
     let out = Out::of(slots)?;
     // First what cannot be read or is no recipient: nobody types a passphrase for nothing.
     let mut recipients = recipients(run, slots)?;
+    let store = match slots.keyring {
+        true => Some(keyring::choose(run, slots.store.as_deref())?),
+        false => None,
+    };
     let wants_passphrase = slots.wants_passphrase() || !slots.is_named_otherwise();
     let cost =
         if wants_passphrase || slots.recovery { kdf::cost(run, &slots.kdf)? } else { KdfCost::DEFAULT };
     let mut new = Vec::new();
     let like = |base: &str, what| New { label: Wish::Like(base.to_owned()), what };
     if wants_passphrase {
+        let cost = kdf::cost(run, &slots.kdf)?;
         let passphrase = new_passphrase(run, slots.new_passphrase_file.as_deref(), path, given)?;
-        new.push(like("passphrase", What::Sealed(PassphraseKind::Passphrase, passphrase, cost)));
+        new.push(like("passphrase", What::Passphrase(passphrase, cost)));
     }
     new.append(&mut recipients);
     if slots.machine {
         new.push(like("machine", What::Machine));
     }
+    if let Some(store) = store {
+        new.push(like("keyring", What::Keyring(store)));
+    }
     if slots.recovery {
         let code = recovery::new_code(run, slots.out.as_deref(), slots.qr)?;
-        new.push(like("recovery", What::Sealed(PassphraseKind::Recovery, code, cost)));
+        new.push(like("recovery", What::Recovery(code)));
     }
-    Ok(Wanted { new, out })
+    Ok(Wanted { new, out, yes: slots.yes })
 }
 
 /// A passphrase for a new slot: from its own file, from what unlocks if that may be, or typed twice.
@@ -173,29 +188,27 @@ impl Wanted {
     ///
     /// # Errors
     /// [`SlotFailure::LabelTaken`], [`Failure::NewSlot`].
-    pub(super) fn make(
-        &self,
-        (parts, master): (&VaultHeaderParts, &Key<Master>),
-        generation: u64,
-        labels: &mut Labels,
-        random: &mut dyn Random,
-    ) -> Result<Made, Failure> {
-        let mut made = Made { slots: Vec::new(), machine_key: None };
+    pub(super) fn make(&self, maker: &Maker<'_>, labels: &mut Labels) -> Result<Made, Failure> {
+        let mut made = Made { slots: Vec::new(), machine_key: None, in_keyring: None };
         for New { label, what } in &self.new {
             let label = match label {
                 Wish::Exactly(label) => labels.take(label)?,
                 Wish::Like(base) => labels.next(base),
             };
             made.slots.push(match what {
-                What::Recipient(recipient) => new_age_slot(parts, label, recipient, master, random)?,
+                What::Recipient(recipient) => maker.age(label, recipient)?,
                 What::Machine => {
-                    let (slot, key) = new_machine_slot(parts, label, generation, master, random)?;
+                    let (slot, key) = maker.machine(label)?;
                     made.machine_key = Some(key.to_text());
                     slot
                 }
-                What::Sealed(kind, passphrase, cost) => {
-                    new_passphrase_slot(parts, *kind, label, passphrase, *cost, master, random)?
+                What::Keyring(store) => {
+                    let NewKeyringSlot { line, item, key } = maker.keyring(label, store)?;
+                    made.in_keyring = Some(InKeyring { store: store.clone(), item, key });
+                    line
                 }
+                What::Passphrase(passphrase, cost) => maker.passphrase(label, passphrase, *cost)?,
+                What::Recovery(code) => maker.recovery(label, code)?,
             });
         }
         Ok(made)
@@ -208,6 +221,31 @@ pub(super) struct Made {
     pub(super) slots: Vec<SlotLine>,
     /// What opens the machine slot; nobody has another copy.
     pub(super) machine_key: Option<Secret>,
+    /// What a keyring is to keep.
+    pub(super) in_keyring: Option<InKeyring>,
+}
+
+/// What a keyring is to keep.
+pub(super) struct InKeyring {
+    store: StoreName,
+    item: KeyringItem,
+    key: Key<Wrapping>,
+}
+
+impl InKeyring {
+    /// Gives it to the keyring, before the slot is stored: a key without a slot opens nothing.
+    ///
+    /// # Errors
+    /// [`SlotFailure::Keyring`].
+    pub(super) fn keep(&self, run: &mut Run<'_>) -> Result<(), Failure> {
+        keyring::put(run, &self.store, &self.item, &self.key)
+    }
+
+    /// Takes it back: the slot was not stored.
+    pub(super) fn forget(&self, run: &mut Run<'_>) {
+        // What cannot be taken back opens nothing.
+        let _ = keyring::here(run).delete(&self.store, &self.item);
+    }
 }
 
 /// A new vault that is not stored yet.
@@ -232,11 +270,10 @@ pub(super) fn fresh(
     if wanted.count() > limits::SLOTS {
         return Err(Failure::TooManySlots);
     }
-    // A machine key may be as old as the first generation.
-    let parts = new.parts();
-    let made = wanted.make((&parts, new.master()), 1, &mut Labels::default(), random)?;
+    let made = wanted.make(&Maker::New(&new), &mut Labels::default())?;
+    refuse_easily_lost(&made.slots, wanted.yes)?;
     made.slots.into_iter().for_each(|slot| new.add_slot(slot));
-    let uuid = parts.uuid;
+    let uuid = new.parts().uuid;
     let master = Key::init_with(|key| key.copy_from_slice(new.master().expose()));
     let mut text = new.finish(&author, run.now, random).ok_or(Failure::TooManySlots)?.text;
     if !entries.is_empty() {
@@ -244,8 +281,23 @@ pub(super) fn fresh(
         let session = Local::of(path, unlock_new(path, &text, &master)?).by(author, run.now);
         text = session.apply(&empty, entries, &mut |_| {})?.0.text;
     }
+    if let Some(in_keyring) = &made.in_keyring {
+        in_keyring.keep(run)?;
+    }
     let machine_key = wanted.out.write(run, made.machine_key)?;
     Ok(Fresh { uuid, machine_key, text })
+}
+
+/// A backup is restored without the keyring of the machine.
+fn refuse_easily_lost(slots: &[SlotLine], yes: bool) -> Result<(), SlotFailure> {
+    if yes || !slots.iter().all(|slot| matches!(slot.kind, SlotKind::Keyring(_))) {
+        return Ok(());
+    }
+    Err(SlotFailure::NeedsYes {
+        what: "make a vault that only this machine's keyring opens".to_owned(),
+        why: "a backup is restored without that keyring".to_owned(),
+        option: "--recovery or another slot, or --yes".to_owned(),
+    })
 }
 
 fn unlock_new(path: &Path, text: &Text, master: &Key<Master>) -> Result<UnlockedVault, Failure> {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Run, warn_of_line_ends};
+use super::{Run, exposed, warn_of_line_ends};
 use crate::cli::Status;
 use crate::context::{self, Unlocker, unlock_sources};
 use crate::failure::Failure;
@@ -26,6 +26,7 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
         vault: None,
         unlocked: None,
         offers_compact: false,
+        exposed: Vec::new(),
     };
     let in_work_tree = context::in_work_tree(&location.path);
     let locked = match open_locked(&location.path) {
@@ -52,8 +53,11 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
     // Nobody is asked for a status.
     if !asks {
         match run.unlock(&location.path) {
-            Ok(session) => {
+            Ok(mut session) => {
                 let facts = session.facts();
+                if facts.removal.is_some() {
+                    json.exposed = exposed::exposed(&session.list()?, facts.removal);
+                }
                 json.offers_compact = in_work_tree && facts.seals >= LONG_LOG;
                 json.unlocked = Some(facts.into());
             }
@@ -82,6 +86,7 @@ struct Json {
     vault: Option<Vault>,
     unlocked: Option<Unlocked>,
     offers_compact: bool,
+    exposed: Vec<exposed::Exposed>,
 }
 
 #[derive(Serialize)]
@@ -109,7 +114,7 @@ struct Unlocked {
 
 impl From<Facts> for Unlocked {
     fn from(facts: Facts) -> Self {
-        let Facts { generation, seals, epoch, slot, sources } = facts;
+        let Facts { generation, seals, epoch, slot, sources, .. } = facts;
         Self { slot, sources, generation, seals, epoch }
     }
 }
@@ -139,6 +144,7 @@ fn print(run: &mut Run<'_>, status: &Json) -> Result<(), Failure> {
             unlocked.generation, unlocked.seals, unlocked.epoch
         ));
     }
+    lines.extend(exposed::lines(&status.exposed));
     if status.offers_compact {
         lines.push("the log is long: \"vault compact\" makes the file smaller; merging with older branches then takes a key".to_owned());
     }

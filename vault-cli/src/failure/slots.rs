@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use vault_core::format::slot::Label;
 use vault_core::keys::RewrapError;
+use vault_core::keys::keyring::KeyringError;
 
 use crate::output::OutputError;
 
@@ -73,6 +74,15 @@ pub(crate) enum SlotFailure {
     },
     /// The slot's recipient cannot be wrapped for.
     Rewrap(RewrapError),
+    /// A keyring that was named or found does not do.
+    Keyring {
+        /// Its name.
+        store: String,
+        /// Why.
+        error: KeyringError,
+    },
+    /// No keyring here does, each for its reason.
+    NoKeyring(Vec<(String, KeyringError)>),
     /// systemd-creds did not encrypt.
     SystemdCreds(String),
 }

@@ -97,6 +97,20 @@ pub(super) fn message(failure: &SlotFailure) -> Message {
         SlotFailure::Rewrap(error) => {
             Message::new(kinds::SLOT_NOT_MADE, format!("cannot wrap the key slot anew: {error}"))
         }
+        SlotFailure::Keyring { store, error } => Message::new(
+            kinds::KEYRING_UNAVAILABLE,
+            format!("cannot use the keyring {}: {}", quoted(store), escaped(&error.to_string())),
+        )
+        .hint("see which keyrings can be used here: vault backends"),
+        SlotFailure::NoKeyring(reasons) => {
+            let reasons: Vec<_> =
+                reasons.iter().map(|(store, error)| format!("{store}: {}", escaped(&error.to_string()))).collect();
+            Message::new(
+                kinds::KEYRING_UNAVAILABLE,
+                format!("no keyring can be used here: {}", reasons.join("; ")),
+            )
+            .hint("use another kind of slot: a machine key, a passphrase, an age or ssh key")
+        }
         SlotFailure::SystemdCreds(reason) => Message::new(
             kinds::SYSTEMD_CREDS,
             format!("cannot encrypt the machine key with systemd-creds: {}", escaped(reason)),

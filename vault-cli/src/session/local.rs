@@ -325,6 +325,7 @@ impl Session for Local {
             generation: self.vault.generation(),
             seals: self.vault.seals(),
             epoch: self.vault.roster().epoch,
+            removal: self.removal(),
             slot: slot.map(|slot| slot.label.as_str().to_owned()),
             sources: self.sources.clone(),
         }

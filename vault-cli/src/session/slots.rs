@@ -7,8 +7,7 @@ use vault_core::error::EditError;
 use vault_core::format::roster::Roster;
 use vault_core::format::seal::SlotOp;
 use vault_core::format::slot::{SlotId, SlotLine};
-use vault_core::keys::VaultHeaderParts;
-use vault_core::secret::{Key, Master};
+use vault_core::vault::UnlockedVault;
 use vault_core::vault::edit::Edit;
 
 use super::local::Local;
@@ -47,14 +46,17 @@ impl Local {
         self.vault.opened_by()
     }
 
-    /// What slots are made of: the header's parts and the master key.
-    pub(crate) fn keys(&self) -> (VaultHeaderParts, &Key<Master>) {
-        (self.vault.parts(), self.vault.master())
+    /// See [`Facts::removal`](super::Facts).
+    pub(super) fn removal(&self) -> Option<u64> {
+        let slots = self.slots();
+        let is_gone = |recipient: &str| slots.iter().all(|slot| slot.recipient.as_str() != recipient);
+        let removed = self.roster().removed.iter();
+        removed.filter(|removed| is_gone(&removed.recipient)).map(|removed| removed.epoch).max()
     }
 
-    /// The vault's generation when it was read.
-    pub(crate) fn generation(&self) -> u64 {
-        self.vault.generation()
+    /// The vault itself, which makes slot lines and keeps its master key.
+    pub(crate) fn vault(&self) -> &UnlockedVault {
+        &self.vault
     }
 
     /// Changes the slot table as it is stored now: all of it or nothing, in one save.

@@ -1,15 +1,14 @@
 //! `vault slot add`.
 
 use serde::Serialize;
-use vault_core::crypto::random::SystemRandom;
 use vault_core::format::limits;
+use vault_core::keys::age::PostQuantum;
 use zeroize::Zeroizing;
 
-use super::super::slots::{self, Given, Labels, Wanted};
+use super::super::slots::{self, Given, Labels, Maker, Wanted};
 use super::super::{Run, init};
 use super::{Question, confirm, label, open};
 use crate::cli::SlotAdd;
-use crate::commands::slots::kinds::{Strength, strength};
 use crate::escape::quoted;
 use crate::failure::{Failure, SlotFailure};
 use crate::message::{Exit, Status};
@@ -35,15 +34,22 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &SlotAdd) -> Result<Exit, Failur
     if let Some(wish) = wish {
         wanted = wanted.labelled(wish)?;
     }
-    ask_about_classical(run, arguments.yes, &session, &wanted)?;
+    ask_about_classical(run, arguments.slots.yes, &session, &wanted)?;
 
-    let (parts, master) = session.keys();
-    let mut labels = Labels::of(session.slots());
-    let made = wanted.make((&parts, master), session.generation(), &mut labels, &mut SystemRandom)?;
+    let made = wanted.make(&Maker::Unlocked(session.vault()), &mut Labels::of(session.slots()))?;
     let added: Vec<_> =
         made.slots.iter().map(|slot| (slot.label.as_str().to_owned(), slot.kind.name().to_owned())).collect();
+    if let Some(in_keyring) = &made.in_keyring {
+        in_keyring.keep(run)?;
+    }
     let machine_key = wanted.out.write(run, made.machine_key)?;
-    let committed = session.change_slots(made.slots.into_iter().map(SlotEdit::Add).collect())?;
+    let committed = match session.change_slots(made.slots.into_iter().map(SlotEdit::Add).collect()) {
+        Ok(committed) => committed,
+        Err(error) => {
+            made.in_keyring.iter().for_each(|in_keyring| in_keyring.forget(run));
+            return Err(error.into());
+        }
+    };
 
     for (label, kind) in &added {
         let kind = if label == kind { String::new() } else { format!(" ({kind})") };
@@ -82,9 +88,9 @@ fn ask_about_classical(
     session: &Local,
     wanted: &Wanted,
 ) -> Result<(), Failure> {
-    let is_hybrid = |recipient: &str| strength(recipient) == Strength::Hybrid;
-    let all_hybrid = session.slots().iter().all(|slot| is_hybrid(slot.recipient.as_str()));
-    let Some(classical) = wanted.recipients().find(|recipient| !is_hybrid(recipient.as_str())) else {
+    let all_hybrid = session.slots().iter().all(|slot| slot.recipient.post_quantum() == PostQuantum::Yes);
+    let mut recipients = wanted.recipients();
+    let Some(classical) = recipients.find(|recipient| recipient.post_quantum() == PostQuantum::No) else {
         return Ok(());
     };
     if !all_hybrid {

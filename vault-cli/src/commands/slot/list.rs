@@ -5,7 +5,7 @@ use vault_core::format::roster::Roster;
 use vault_core::format::slot::{SlotKind, SlotLine};
 
 use super::super::Run;
-use super::super::slots::kinds::{cost, strength};
+use super::super::slots::kinds::{detail, strength};
 use crate::cli::SlotList;
 use crate::failure::Failure;
 use crate::message::Exit;
@@ -88,10 +88,12 @@ struct Listed<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     kdf: Option<Kdf>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     added: Option<Added<'a>>,
     opened: bool,
     #[serde(skip)]
-    cost: Option<String>,
+    detail: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -126,17 +128,22 @@ impl<'a> Listed<'a> {
             }
             _ => None,
         };
+        let store = match &slot.kind {
+            SlotKind::Keyring(sealed) => Some(sealed.store.as_str()),
+            _ => None,
+        };
         let added = roster.and_then(|roster| roster.slots.get(&slot.id));
         Self {
             label: slot.label.as_str(),
             id: slot.id.to_string(),
             kind: slot.kind.name(),
             recipient: slot.recipient.as_str(),
-            strength: strength(slot.recipient.as_str()).text(),
+            strength: strength(&slot.recipient),
             kdf,
+            store,
             added: added.map(|added| Added { time: shown(added.time), by: &added.by, epoch: added.epoch }),
             opened,
-            cost: cost(&slot.kind),
+            detail: detail(&slot.kind),
         }
     }
 
@@ -146,7 +153,7 @@ impl<'a> Listed<'a> {
             self.kind.to_owned(),
             shortened(self.recipient),
             self.strength.to_owned(),
-            self.cost.clone().unwrap_or_default(),
+            self.detail.clone().unwrap_or_default(),
         ];
         if let Some(added) = &self.added {
             row.push(format!("added {} by {}, epoch {}", added.time, added.by, added.epoch));

@@ -75,7 +75,7 @@ fn ask(
         };
         confirm(run, arguments.yes || arguments.confirm.is_some(), &question)?;
     }
-    if left.iter().all(|slot| slot.kind.name() == KEYRING) {
+    if left.iter().all(|slot| matches!(slot.kind, SlotKind::Keyring(_))) {
         let question = Question {
             what: &what,
             why: "only slots of operating systems' keyrings would be left, and a backup is restored without those",
@@ -101,6 +101,3 @@ struct Json<'a> {
     removed: &'a str,
     generation: u64,
 }
-
-/// The kind whose identity an operating system's keyring keeps.
-const KEYRING: &str = "keyring";
