@@ -11,5 +11,6 @@ mod house;
 mod model;
 mod readme;
 mod reference;
+mod slots;
 mod tamper;
 mod vectors;
