@@ -57,7 +57,7 @@ pub(crate) fn on_terminal(run: Run, dialogue: &[Answer<'_>]) -> Seen {
         }
     });
     let mut screen = String::new();
-    let mut more = |screen: &mut String| match bytes.recv_timeout(PATIENCE) {
+    let more = |screen: &mut String| match bytes.recv_timeout(PATIENCE) {
         Ok(bytes) => {
             screen.push_str(&String::from_utf8_lossy(&bytes));
             true

@@ -19,6 +19,7 @@ mod man;
 mod remove;
 mod rename;
 mod rewrap;
+mod rotate;
 mod set;
 mod show;
 mod slot;
@@ -105,6 +106,7 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Generate(arguments) => generate::run(run, arguments),
         Command::Slot(arguments) => slot::run(run, arguments),
         Command::Rewrap(arguments) => rewrap::run(run, arguments),
+        Command::Rotate(arguments) => rotate::run(run, arguments),
         Command::Backends(arguments) => backends::run(run, arguments),
         Command::Compact(arguments) => compact::run(run, arguments),
         Command::Import(arguments) => import::run(run, arguments),

@@ -94,8 +94,6 @@ pub(super) fn wanted(
         false => None,
     };
     let wants_passphrase = slots.wants_passphrase() || !slots.is_named_otherwise();
-    let cost =
-        if wants_passphrase || slots.recovery { kdf::cost(run, &slots.kdf)? } else { KdfCost::DEFAULT };
     let mut new = Vec::new();
     let like = |base: &str, what| New { label: Wish::Like(base.to_owned()), what };
     if wants_passphrase {
