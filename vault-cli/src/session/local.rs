@@ -377,7 +377,8 @@ mod tests {
         let identity = Identity::generate();
         let mut new = NewVault::generate(Pages::Few, &mut SystemRandom);
         let label = Label::parse("me").unwrap();
-        let slot = new_age_slot(&new.parts(), label, &identity.recipient(), new.master(), &mut SystemRandom);
+        let slot =
+            new_age_slot(&new.parts(), label, identity.recipient().unwrap(), new.master(), &mut SystemRandom);
         new.add_slot(slot.unwrap());
         store::create(&path, &new.finish("tester", 1, &mut SystemRandom).unwrap().text, 0o600).unwrap();
         let credentials = [Credential::Identities(vec![identity])];
