@@ -16,7 +16,7 @@ use crate::context::UnlockOptions;
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use vaults::{
     Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
-    Status,
+    Status, Trust,
 };
 
 /// Secrets in one encrypted text file that merges and cannot be forged
@@ -28,7 +28,7 @@ pub(crate) use vaults::{
     disable_help_subcommand = true,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Examples:\n  vault init                      make secrets.vault here\n  vault set github/token          type a secret\n  vault get github/token          print it\n\nRun \"vault help COMMAND\" for a command, \"vault help exit-codes\" for the exit codes."
+    after_help = "Examples:\n  vault init                      make secrets.vault here\n  vault set github/token          type a secret\n  vault get github/token          print it\n\nRun \"vault help COMMAND\" for a command, \"vault help exit-codes\" for the exit codes, \"vault help config\" for the config file."
 )]
 pub(crate) struct Cli {
     /// Options that every command knows.
@@ -130,9 +130,12 @@ pub(crate) struct Unlock {
     /// Spend up to this much memory on a passphrase, if the vault asks for more than 1 GiB
     #[arg(long, global = true, value_name = "SIZE", value_parser = crate::size::parse)]
     pub(crate) max_kdf_memory: Option<u64>,
-    /// Accept a vault that is older than the machine key says
+    /// Accept a vault that is older than this machine or the machine key knows
     #[arg(long, global = true)]
     pub(crate) allow_rollback: bool,
+    /// Use only the vault with this id, as "vault status" shows it; several are separated by commas [default: VAULT_ID]
+    #[arg(long, global = true, value_name = "ID")]
+    pub(crate) vault_id: Option<String>,
 }
 
 impl Unlock {
@@ -184,6 +187,7 @@ pub(crate) enum Command {
     Export(Export),
     Check(Check),
     Status(Status),
+    Trust(Trust),
     Completions(Completions),
     Man(Man),
     Help(Help),

@@ -3,11 +3,17 @@
 #![expect(clippy::disallowed_methods, reason = "the environment is read here, once")]
 
 pub(crate) mod attributes;
+mod branch;
+pub(crate) mod config;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use vault_core::keys::VaultId;
 use vault_core::secret::{Passphrase, Secret};
+
+pub(crate) use branch::Branch;
+pub(crate) use config::{Config, ConfigError, ConfigProblem};
 
 /// The environment's variables that mean something to this program. An empty variable counts as unset.
 #[derive(Default)]
@@ -23,6 +29,9 @@ pub(crate) struct Environment {
     user: Option<String>,
     home: Option<PathBuf>,
     data_home: Option<PathBuf>,
+    state_home: Option<PathBuf>,
+    config_home: Option<PathBuf>,
+    vault_id: Option<String>,
     runtime_folder: Option<PathBuf>,
     editor: Option<OsString>,
     empty: Option<&'static str>,
@@ -52,6 +61,9 @@ impl Environment {
             user: text("USER").or_else(|| text("LOGNAME")),
             home: path("HOME"),
             data_home: path("XDG_DATA_HOME").filter(|path| path.is_absolute()),
+            state_home: path("XDG_STATE_HOME").filter(|path| path.is_absolute()),
+            config_home: path("XDG_CONFIG_HOME").filter(|path| path.is_absolute()),
+            vault_id: text("VAULT_ID"),
             runtime_folder: path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()),
             empty: UNLOCKING_VARIABLES
                 .into_iter()
@@ -77,6 +89,34 @@ impl Environment {
         paths.into_iter().find(|(_, path)| path.as_ref().is_some_and(holds)).map(|(name, _)| name)
     }
 
+    /// Where this machine keeps what it remembers.
+    pub(crate) fn state_folder(&self) -> Option<StateFolder> {
+        match (&self.state_home, &self.home) {
+            (Some(state), _) => {
+                Some(StateFolder { base: state.parent()?.to_owned(), path: state.join("vault") })
+            }
+            (None, Some(home)) => {
+                Some(StateFolder { base: home.clone(), path: home.join(".local/state/vault") })
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Where the config file is, if there is one.
+    pub(crate) fn config_file(&self) -> Option<PathBuf> {
+        let folder = match (&self.config_home, &self.home) {
+            (Some(config), _) => config.clone(),
+            (None, Some(home)) => home.join(".config"),
+            (None, None) => return None,
+        };
+        Some(folder.join("vault/config.toml"))
+    }
+
+    /// The vaults that `VAULT_ID` names, separated by commas.
+    pub(crate) fn vault_id(&self) -> Option<&str> {
+        self.vault_id.as_deref()
+    }
+
     /// The editor that the user prefers.
     pub(crate) fn editor(&self) -> Option<&OsString> {
         self.editor.as_ref()
@@ -99,6 +139,26 @@ impl Environment {
         }
         author[..end].to_owned()
     }
+}
+
+/// A folder for what this machine remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StateFolder {
+    /// It has to exist; what is missing below it is made.
+    pub(crate) base: PathBuf,
+    /// The folder.
+    pub(crate) path: PathBuf,
+}
+
+/// The vaults that an option or variable names: `uuid:commitment`, separated by commas.
+///
+/// # Errors
+/// The part that is none.
+pub(crate) fn vault_ids(text: &str) -> Result<Vec<VaultId>, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let ids: Vec<VaultId> =
+        parts.map(|part| VaultId::parse(part).map_err(|_| part.to_owned())).collect::<Result<_, _>>()?;
+    if ids.is_empty() { Err(text.to_owned()) } else { Ok(ids) }
 }
 
 /// Variables that hold a secret themselves. No process that is started here inherits them.
@@ -502,6 +562,30 @@ mod tests {
                 .key_as_path(),
             None
         );
+    }
+
+    #[test]
+    fn what_is_remembered_is_in_the_state_folder_and_the_config_in_its_own() {
+        let folder = |variables: &[(&str, &str)]| environment(variables).state_folder();
+        let state = |base: &str, path: &str| Some(StateFolder { base: base.into(), path: path.into() });
+        assert_eq!(folder(&[("HOME", "/h")]), state("/h", "/h/.local/state/vault"));
+        assert_eq!(folder(&[("HOME", "/h"), ("XDG_STATE_HOME", "/s/t")]), state("/s", "/s/t/vault"));
+        assert_eq!(folder(&[("HOME", "/h"), ("XDG_STATE_HOME", "s")]), state("/h", "/h/.local/state/vault"));
+        assert_eq!(folder(&[]), None);
+        let config = |variables: &[(&str, &str)]| environment(variables).config_file();
+        assert_eq!(config(&[("HOME", "/h")]), Some("/h/.config/vault/config.toml".into()));
+        assert_eq!(config(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/c")]), Some("/c/vault/config.toml".into()));
+        assert_eq!(config(&[]), None);
+    }
+
+    #[test]
+    fn one_of_several_vaults_can_be_named() {
+        let id = |digit: &str| format!("{}:{}", digit.repeat(32), digit.repeat(64));
+        assert_eq!(vault_ids(&id("a")).unwrap().len(), 1);
+        assert_eq!(vault_ids(&format!("{}, {},", id("a"), id("b"))).unwrap().len(), 2);
+        for wrong in ["", ",", "abc", &format!("{},x", id("a")), &id("a").to_uppercase()] {
+            assert!(vault_ids(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use vault_core::keys::age::RecipientError;
 use vault_core::store::ReplaceError;
 
 use crate::codec::CodecError;
-use crate::context::ContextError;
+use crate::context::{ConfigError, ContextError};
 use crate::input::InputError;
 use crate::message::Warning;
 use crate::output::OutputError;
@@ -37,6 +37,10 @@ pub(crate) enum Failure {
     UnknownTopic(String),
     /// It is not clear which vault is meant.
     Context(ContextError),
+    /// The config file cannot be used.
+    Config(ConfigError),
+    /// What should name vaults names none.
+    VaultId(String),
     /// There is no current folder.
     CurrentFolder(io::Error),
     /// The process could not be protected.
@@ -217,6 +221,7 @@ macro_rules! from {
 from! {
     clap::Error => Usage,
     ContextError => Context,
+    ConfigError => Config,
     InputError => Input,
     OutputError => Output,
     AlphabetError => Alphabet,

@@ -1,6 +1,7 @@
 //! An unlocked vault, as commands see it. They know this trait alone, not where the keys are.
 
 mod local;
+mod pins;
 mod unlock;
 
 use std::io::Read;
@@ -20,6 +21,7 @@ use vault_core::vault::salvage::SalvageError;
 use vault_core::vault::{Counts, UnlockFailure, Value};
 
 pub(crate) use local::{Local, attachment, open_locked};
+pub(crate) use pins::{PathPins, PinError, PinFacts, Terms, Unpinned};
 pub(crate) use unlock::{credentials, has_passphrase, new_passphrase, policy, work};
 
 use crate::input::Place;
@@ -126,6 +128,8 @@ pub(crate) struct Facts {
     pub(crate) slot: Option<String>,
     /// The options or variables that named what it was opened with.
     pub(crate) sources: Vec<&'static str>,
+    /// What this machine remembers of the vault.
+    pub(crate) pins: Option<PinFacts>,
 }
 
 /// Why a vault cannot be used.
@@ -172,6 +176,8 @@ pub(crate) enum SessionError {
     Edit(PathBuf, EditError),
     /// The change cannot be saved.
     Save(PathBuf, ReplaceError),
+    /// It is not the vault that is meant, or not the newest state of it, as far as this machine knows.
+    Pin(PathBuf, PinError),
     /// Nothing can be recovered of a damaged file.
     Salvage(PathBuf, SalvageError),
     /// A value has more bytes than allowed.

@@ -123,8 +123,12 @@ kinds! {
     CONFLICT_MARKERS = "conflict-markers", Integrity, "A merge left its conflict in the file.";
     TAMPERED = "tampered", Integrity, "The file is not a real state of the vault.";
     MISSING_PARENT = "missing-parent", Integrity, "The log lacks a seal, as after a cherry-pick, a revert, or a conflict settled by taking one side.";
-    ROLLED_BACK = "rolled-back", Integrity, "The vault is older than the machine key says.";
-    OTHER_VAULT = "other-vault", Integrity, "The machine key is another vault's, or the vault was replaced or rotated.";
+    ROLLED_BACK = "rolled-back", Integrity, "The vault is older than the machine key says, or lacks what this machine has seen; a warning when it is only read.";
+    OTHER_VAULT = "other-vault", Integrity, "The machine key or VAULT_ID is another vault's, or the vault was replaced or rotated.";
+    NOT_PINNED = "not-pinned", Failed, "A warning, or with require-pin an error: this machine cannot remember the vault.";
+    SLOTS_CHANGED = "slots-changed", Failed, "A warning: key slots were added or removed since this machine last looked.";
+    BAD_VAULT_ID = "bad-vault-id", Usage, "VAULT_ID or --vault-id names no vault.";
+    BAD_CONFIG = "bad-config", Failed, "The config file cannot be used.";
     KDF_TOO_COSTLY = "kdf-too-costly", Integrity, "A slot asks for more memory than is allowed.";
     LOCKED_NO_TERMINAL = "locked-no-terminal", Locked, "There is nothing to unlock with, and nobody to ask.";
     UNLOCK_NO_SLOT_MATCHES = "unlock-no-slot-matches", Denied, "No key slot opened.";

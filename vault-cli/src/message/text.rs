@@ -8,7 +8,7 @@ use vault_core::keys::age::RecipientError;
 use super::catalogue::{self as kinds};
 use super::{Message, Warning, session, usage};
 use crate::codec::{CodecError, Problem};
-use crate::context::ContextError;
+use crate::context::{ConfigError, ConfigProblem, ContextError};
 use crate::escape::{escaped, quoted, quoted_path};
 use crate::failure::{EditorError, ExportNameProblem, Failure};
 use crate::input::{InputError, Place};
@@ -37,9 +37,15 @@ pub(super) fn message(failure: &Failure) -> Message {
         .hint("name the file that holds it, or use VAULT_MACHINE_KEY or VAULT_IDENTITY"),
         Failure::UnknownTopic(topic) => {
             Message::new(kinds::UNKNOWN_TOPIC, format!("no help on {}", quoted(topic)))
-                .hint("topics are the commands and exit-codes; see: vault help")
+                .hint("topics are the commands, config and exit-codes; see: vault help")
         }
         Failure::Context(error) => context(error),
+        Failure::Config(error) => config(error),
+        Failure::VaultId(text) => Message::new(
+            kinds::BAD_VAULT_ID,
+            format!("{} names no vault", quoted(&shortened(text))),
+        )
+        .hint("VAULT_ID and --vault-id take what \"vault status\" shows as id; several are separated by commas"),
         Failure::CurrentFolder(error) => {
             caused(kinds::NO_CURRENT_FOLDER, "cannot read the current folder", error)
         }
@@ -178,6 +184,9 @@ pub(super) fn warning(warning: &Warning) -> Message {
             format!("standard input was empty, and replaces the secret of {}", quoted(name)),
         )
         .hint("if that is not meant, the old secret is in git or a backup; --strict refuses it"),
+        Warning::OlderThanSeen { path, generation, seen } => session::older(path, *generation, *seen, false),
+        Warning::Unpinned(path, why) => session::unpinned(path, why),
+        Warning::SlotsChanged(path, news) => session::slots_changed(path, news),
         Warning::NoAttributes(line) => Message::new(
             kinds::NO_GITATTRIBUTES,
             "git may change the vault's line ends: .gitattributes has no line for it",
@@ -197,6 +206,26 @@ fn context(error: &ContextError) -> Message {
         ContextError::NoHome => {
             Message::new(kinds::NO_HOME, "cannot find your own vault: neither HOME nor XDG_DATA_HOME is set")
                 .hint("name a vault with --file PATH or VAULT_FILE")
+        }
+    }
+}
+
+fn config(error: &ConfigError) -> Message {
+    let path = quoted_path(&error.path);
+    let wrong = |text: String| Message::new(kinds::BAD_CONFIG, text).hint("see: vault help config");
+    match &error.problem {
+        ConfigProblem::Unreadable(error) => {
+            caused(kinds::BAD_CONFIG, &format!("cannot read the config file {path}"), error)
+        }
+        ConfigProblem::Syntax(line) => {
+            let line = line.map(|line| format!(" in line {line}")).unwrap_or_default();
+            wrong(format!("cannot use the config file {path}: it is no TOML{line}"))
+        }
+        ConfigProblem::UnknownKey(key) => {
+            wrong(format!("cannot use the config file {path}: there is no key {}", quoted(&shortened(key))))
+        }
+        ConfigProblem::Value { key, expected } => {
+            wrong(format!("cannot use the config file {path}: {} has to be {expected}", quoted(key)))
         }
     }
 }
