@@ -11,7 +11,7 @@ use clap::Command as Grammar;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::context::UnlockOptions;
+use crate::context::{RunSecret, UnlockOptions};
 
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use vaults::{
@@ -124,6 +124,13 @@ pub(crate) struct Unlock {
     /// Use the machine key in a file
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
     machine_key_file: Option<PathBuf>,
+    /// Use the recovery code in a file ("-": standard input)
+    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    recovery_code_file: Option<PathBuf>,
+    /// Unlock with a file of /run/secrets: vault-passphrase, vault-identity, vault-machine-key or vault-recovery-code, or another
+    /// one as KIND=NAME (repeatable)
+    #[arg(long, global = true, value_name = "[KIND=]NAME", value_parser = RunSecret::parse)]
+    run_secret: Vec<RunSecret>,
     /// Try only the slot with this label
     #[arg(long, global = true, value_name = "LABEL")]
     pub(crate) slot: Option<String>,
@@ -146,6 +153,8 @@ impl Unlock {
             passphrase_fd: self.passphrase_fd,
             identities: self.identity.clone(),
             machine_key_file: self.machine_key_file.clone(),
+            recovery_code_file: self.recovery_code_file.clone(),
+            run_secrets: self.run_secret.clone(),
         }
     }
 }

@@ -20,6 +20,7 @@ mod set;
 mod show;
 mod slots;
 mod status;
+mod strength;
 mod trust;
 
 use std::ffi::OsString;

@@ -1,5 +1,6 @@
 //! Every way in which a command can fail: the rooms' errors under one roof. `message` finds the words.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use crate::output::OutputError;
 use crate::password::AlphabetError;
 use crate::prompt::PromptError;
 use crate::session::SessionError;
+use crate::sys::askpass::AskError;
 
 /// Why a command did not do what it was asked to do.
 #[non_exhaustive]
@@ -56,6 +58,17 @@ pub(crate) enum Failure {
         /// What was asked for, as in "the passphrase".
         asking: &'static str,
     },
+    /// Asking through another program.
+    Asker {
+        /// The program.
+        program: OsString,
+        /// What went wrong.
+        error: AskError,
+        /// What was asked for, as in "the passphrase".
+        asking: &'static str,
+    },
+    /// A passphrase for a vault that others have copies of is easy to guess.
+    WeakPassphrase,
     /// Writing the result.
     Output(OutputError),
     /// No password can be made of these characters.

@@ -90,6 +90,8 @@ pub(crate) enum Warning {
     },
     /// This machine cannot remember the vault.
     Unpinned(PathBuf, Unpinned),
+    /// The passphrase of a new slot is easy to guess.
+    WeakPassphrase,
     /// Slots were added or removed since this machine last looked.
     SlotsChanged(PathBuf, Vec<SlotNews>),
     /// The line that keeps git from changing line ends is not there.

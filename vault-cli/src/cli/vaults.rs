@@ -19,6 +19,9 @@ pub(crate) struct NewSlots {
     /// Read the new vault's passphrase from a file ("-": standard input)
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) new_passphrase_file: Option<PathBuf>,
+    /// Take a passphrase that is easy to guess, too
+    #[arg(long)]
+    pub(crate) weak_passphrase: bool,
     /// Memory that each try of a passphrase costs, from 19MiB
     #[arg(long, value_name = "SIZE", value_parser = crate::size::parse, default_value = "256MiB")]
     pub(crate) kdf_memory: u64,

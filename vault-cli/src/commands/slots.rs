@@ -19,6 +19,7 @@ use vault_core::vault::pin::Sighting;
 use vault_core::vault::{LockedVault, UnlockedVault};
 
 use super::Run;
+use super::strength::{self, Weak};
 use crate::cli::NewSlots;
 use crate::failure::Failure;
 use crate::input::{self, MAX_PASSPHRASE, Place};
@@ -69,6 +70,10 @@ pub(super) fn wanted(
             Some((asked.map_err(Failure::asking("a new passphrase"))?, cost))
         }
     };
+    if let Some((passphrase, _)) = &passphrase {
+        let weak = if slots.weak_passphrase { Weak::Allowed } else { Weak::Refused };
+        strength::check(run, passphrase, path, weak)?;
+    }
     Ok(Wanted { recipients, machine: slots.machine, passphrase })
 }
 

@@ -5,7 +5,7 @@ use vault_core::vault::pin::Standing;
 
 use super::{Run, warn_of_line_ends};
 use crate::cli::Status;
-use crate::context::{self, Unlocker, unlock_sources};
+use crate::context::{self, unlock_sources};
 use crate::failure::Failure;
 use crate::message::Exit;
 use crate::session::{Facts, PinFacts, Session, SessionError, Unpinned, has_passphrase, open_locked};
@@ -14,11 +14,12 @@ use crate::size::shown;
 pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
     let location = run.location()?;
     let options = run.global.unlock.options();
-    let sources: Vec<&'static str> =
-        unlock_sources(&options, &run.environment).iter().map(|source| source.named_by).collect();
-    let asks = unlock_sources(&options, &run.environment)
+    let sources: Vec<&'static str> = unlock_sources(&options, &run.environment, &run.config)
         .iter()
-        .any(|source| matches!(source.what, Unlocker::Terminal));
+        .map(|source| source.named_by)
+        .collect();
+    let asks =
+        unlock_sources(&options, &run.environment, &run.config).iter().any(|source| source.what.asks());
     let mut json = Json {
         version: 1,
         file: location.path.to_string_lossy().into_owned(),

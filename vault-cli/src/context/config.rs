@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use super::RunSecret;
+
 /// What the config file says; without a file, the defaults.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Config {
     /// `require-pin`
     pub(crate) require_pin: bool,
     /// `run-secrets`
-    pub(crate) run_secrets: Vec<String>,
+    pub(crate) run_secrets: Vec<RunSecret>,
 }
 
 /// Why the config file cannot be used.
@@ -96,9 +98,14 @@ const KEYS: &[ConfigKey] = &[
     },
     ConfigKey {
         name: "run-secrets",
-        expected: "a list of names",
-        meaning: "files of /run/secrets to unlock with, as --run-secret takes them: NAME or KIND=NAME",
-        set: |config, value| texts(value).map(|value| config.run_secrets = value),
+        expected: "a list of NAME or KIND=NAME",
+        meaning: "files of /run/secrets to unlock with, as --run-secret takes them",
+        set: |config, value| {
+            let secrets =
+                texts(value)?.iter().map(|text| RunSecret::parse(text).ok()).collect::<Option<_>>()?;
+            config.run_secrets = secrets;
+            Some(())
+        },
     },
 ];
 
@@ -137,9 +144,14 @@ mod tests {
         let path = folder.path().join("config.toml");
         assert_eq!(Config::read(None).unwrap(), Config::default());
         assert_eq!(Config::read(Some(&path)).unwrap(), Config::default());
-        fs::write(&path, "# mine\nrequire-pin = true\nrun-secrets = [\"a\", \"passphrase=b\"]\n").unwrap();
+        fs::write(
+            &path,
+            "# mine\nrequire-pin = true\nrun-secrets = [\"vault-identity\", \"passphrase=b\"]\n",
+        )
+        .unwrap();
         let config = Config::read(Some(&path)).unwrap();
-        let run_secrets = vec!["a".to_owned(), "passphrase=b".to_owned()];
+        let run_secrets =
+            ["vault-identity", "passphrase=b"].map(|text| RunSecret::parse(text).unwrap()).to_vec();
         assert_eq!(config, Config { require_pin: true, run_secrets });
         assert!(matches!(
             Config::read(Some(folder.path())).unwrap_err().problem,
@@ -156,6 +168,7 @@ mod tests {
         assert!(matches!(problem("[agent]\nlease = 1"), ConfigProblem::UnknownKey(key) if key == "agent"));
         assert!(matches!(problem("require-pin = 1"), ConfigProblem::Value { key: "require-pin", .. }));
         assert!(matches!(problem("run-secrets = [1]"), ConfigProblem::Value { key: "run-secrets", .. }));
+        assert!(matches!(problem("run-secrets = [\"x\"]"), ConfigProblem::Value { key: "run-secrets", .. }));
         assert!(matches!(problem("\n\nrequire-pin true"), ConfigProblem::Syntax(Some(3))));
     }
 

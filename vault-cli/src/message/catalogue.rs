@@ -90,6 +90,9 @@ kinds! {
     EMPTY_PASSPHRASE = "empty-passphrase", Failed, "A passphrase has no characters.";
     PROMPT_DIFFERENT = "prompt-different", Failed, "What was typed twice is not the same.";
     TERMINAL_FAILED = "terminal-failed", Failed, "The terminal cannot be read or written.";
+    PROMPT_DISMISSED = "prompt-dismissed", Locked, "The program that was to ask for a passphrase was dismissed.";
+    ASKER_FAILED = "asker-failed", Locked, "The program that was to ask for a passphrase does not work.";
+    WEAK_PASSPHRASE = "weak-passphrase", Failed, "A passphrase is easy to guess: an error in a git work tree, a warning elsewhere.";
     NO_TERMINAL = "no-terminal", Locked, "Something has to be typed and there is no terminal.";
     KEY_LOST = "key-lost", Failed, "A vault was made, and its machine key could not be given out.";
     OUTPUT_FAILED = "output-failed", Failed, "Standard output did not take the whole result.";

@@ -158,6 +158,7 @@ fn from(place: &Place) -> String {
         Place::File(path) => quoted_path(path),
         Place::Descriptor(number) => format!("file descriptor {number}"),
         Place::Variable(name) => format!("the variable {name}"),
+        Place::Typed => "what you typed".to_owned(),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::input::{InputError, Place};
 use crate::output::OutputError;
 use crate::password::AlphabetError;
 use crate::prompt::PromptError;
+use crate::sys::askpass::AskError;
 
 /// What is said about a failure.
 pub(super) fn message(failure: &Failure) -> Message {
@@ -60,6 +61,13 @@ pub(super) fn message(failure: &Failure) -> Message {
             .hint("leave secrets out of the report; the vault is the old or the new one, never half of each"),
         Failure::Input(error) => input(error),
         Failure::Prompt { error, asking } => prompt(error, asking),
+        Failure::Asker { program, error, asking } => asker(program, error, asking),
+        Failure::WeakPassphrase => Message::new(
+            kinds::WEAK_PASSPHRASE,
+            "refusing a passphrase that is easy to guess: whoever has a copy of the repository can try as many as they like",
+        )
+        .hint(DICEWARE)
+        .hint("to use it nonetheless, add: --weak-passphrase"),
         Failure::Output(error) => output(error),
         Failure::Alphabet(error) => alphabet(*error),
         Failure::Import { path, error } => import(path, error),
@@ -187,6 +195,11 @@ pub(super) fn warning(warning: &Warning) -> Message {
         Warning::OlderThanSeen { path, generation, seen } => session::older(path, *generation, *seen, false),
         Warning::Unpinned(path, why) => session::unpinned(path, why),
         Warning::SlotsChanged(path, news) => session::slots_changed(path, news),
+        Warning::WeakPassphrase => Message::new(
+            kinds::WEAK_PASSPHRASE,
+            "this passphrase is easy to guess for whoever has a copy of the vault",
+        )
+        .hint(DICEWARE),
         Warning::NoAttributes(line) => Message::new(
             kinds::NO_GITATTRIBUTES,
             "git may change the vault's line ends: .gitattributes has no line for it",
@@ -256,6 +269,7 @@ fn place(place: &Place) -> String {
         Place::File(path) => quoted_path(path),
         Place::Descriptor(number) => format!("file descriptor {number}"),
         Place::Variable(name) => format!("the variable {name}"),
+        Place::Typed => "what you typed".to_owned(),
     }
 }
 
@@ -288,6 +302,29 @@ fn prompt(error: &PromptError, asking: &str) -> Message {
         PromptError::Terminal(error) => {
             caused(kinds::TERMINAL_FAILED, &format!("cannot ask for {asking}"), error)
         }
+    }
+}
+
+const DICEWARE: &str = "make one that is not with: vault generate --passphrase";
+
+fn asker(program: &std::ffi::OsStr, error: &AskError, asking: &str) -> Message {
+    let program = quoted(&program.to_string_lossy());
+    match error {
+        AskError::NotStarted(error) => {
+            caused(kinds::ASKER_FAILED, &format!("cannot ask for {asking}: {program} does not start"), error)
+        }
+        AskError::Dismissed => Message::new(
+            kinds::PROMPT_DISMISSED,
+            format!("cannot ask for {asking}: {program} was dismissed, or could not show its question"),
+        ),
+        AskError::Failed => Message::new(
+            kinds::ASKER_FAILED,
+            format!("cannot ask for {asking}: {program} broke off, or does not answer as it should"),
+        ),
+        AskError::TooLong(limit) => Message::new(
+            kinds::INPUT_TOO_LONG,
+            format!("cannot use {asking}: it has more than {}", crate::size::shown(*limit as u64)),
+        ),
     }
 }
 
