@@ -78,7 +78,8 @@ impl World {
         let identity = Identity::generate();
         let mut new = NewVault::generate(pages, &mut rng);
         let label = Label::parse("me").unwrap();
-        let slot = new_age_slot(&new.parts(), label, identity.recipient().unwrap(), new.master(), &mut rng).unwrap();
+        let slot =
+            new_age_slot(&new.parts(), label, identity.recipient().unwrap(), new.master(), &mut rng).unwrap();
         new.add_slot(slot);
         let saved = new.finish("tester", 1_000, &mut rng).unwrap();
         let text = Arc::new(saved.text.to_vec().unwrap());

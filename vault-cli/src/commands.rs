@@ -19,29 +19,30 @@ mod man;
 mod remove;
 mod rename;
 mod rewrap;
-mod rotate;
 mod set;
 mod show;
 mod slot;
 mod slots;
 mod status;
+mod strength;
+mod trust;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use vault_core::format::entry::{EntryName, Meta, check_field_name};
 use vault_core::format::slot::Label;
-use vault_core::keys::Credential;
-use vault_core::vault::Value;
+use vault_core::keys::{Credential, Skipped, UnlockPolicy};
+use vault_core::vault::{LockedVault, Value};
 
 use crate::cli::{Cli, Command, Global};
-use crate::context::{self, Environment, Location, Unlocker};
+use crate::context::{self, Config, Environment, Location};
 use crate::failure::Failure;
 use crate::input::StdinClaim;
-use crate::message::{Exit, Voice, Warning};
+use crate::message::{Exit, Status, Voice, Warning};
 use crate::output::Output;
 use crate::prompt::Prompt;
-use crate::session::{self, Local, Session};
+use crate::session::{self, Local, PathPins, Session, SessionError, Terms};
 
 /// What every command works with.
 pub(crate) struct Run<'a> {
@@ -54,6 +55,7 @@ pub(crate) struct Run<'a> {
     pub(crate) output: Output,
     pub(crate) voice: Voice,
     pub(crate) now: u64,
+    pub(crate) config: Config,
 }
 
 /// Does what was asked for, and reports how it ended.
@@ -82,6 +84,7 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
     }
     let mut run = Run {
         global: &cli.global,
+        config: Config::read(environment.config_file().as_deref())?,
         empty_variable: environment.empty_variable(),
         environment,
         folder: std::env::current_dir().map_err(Failure::CurrentFolder)?,
@@ -106,13 +109,13 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Generate(arguments) => generate::run(run, arguments),
         Command::Slot(arguments) => slot::run(run, arguments),
         Command::Rewrap(arguments) => rewrap::run(run, arguments),
-        Command::Rotate(arguments) => rotate::run(run, arguments),
         Command::Backends(arguments) => backends::run(run, arguments),
         Command::Compact(arguments) => compact::run(run, arguments),
         Command::Import(arguments) => import::run(run, arguments),
         Command::Export(arguments) => export::run(run, arguments),
         Command::Check(arguments) => check::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
+        Command::Trust(arguments) => trust::run(run, arguments),
         Command::Completions(arguments) => completions::run(run, arguments),
         Command::Man(arguments) => man::run(run, arguments),
         Command::Help(arguments) => help::run(run, arguments),
@@ -132,16 +135,49 @@ impl Run<'_> {
         Ok((path, Box::new(session)))
     }
 
-    /// Unlocks the vault at this path in this process.
+    /// Unlocks the vault at this path in this process, if it is the one that is meant.
     fn unlock(&mut self, path: &Path) -> Result<Local, Failure> {
         Ok(self.unlock_with(path, None)?.0)
     }
 
     /// Unlocks by this slot only, if one is named. Gives also what it was tried with.
     fn unlock_with(&mut self, path: &Path, only: Option<Label>) -> Result<(Local, Vec<Credential>), Failure> {
+        // Read before the vault is: what was seen then is in it, whoever saves meanwhile.
+        let mut pins = self.pins(path)?;
         let locked = session::open_locked(path)?;
-        let mut policy = session::policy(self)?;
+        let id = locked.id();
+        pins.check_id(id).map_err(|error| SessionError::Pin(path.to_owned(), error))?;
+        let (session, credentials) = self.unlock_any(path, locked, pins.is_named(&id), only)?;
+        if credentials.iter().any(|credential| matches!(credential, Credential::MachineKey(_))) {
+            pins.name_by_key();
+        }
+        Ok((session.with_pins(pins, self.voice)?, credentials))
+    }
+
+    /// Unlocks a vault, whichever it is, by this slot only if one is named. Gives also what it was tried with.
+    fn unlock_any(
+        &mut self,
+        path: &Path,
+        mut locked: LockedVault,
+        vault_is_named: bool,
+        only: Option<Label>,
+    ) -> Result<(Local, Vec<Credential>), Failure> {
+        let mut policy = UnlockPolicy { vault_is_named, ..session::policy(self)? };
         policy.only_slot = only.or(policy.only_slot);
+        // Where nothing is named, this machine's keyring goes before anybody is asked.
+        if !self.is_unlocked_by_name() && session::has_keyring(&locked, policy.only_slot.as_ref()) {
+            let keyrings = [Credential::Keyring(session::keyrings(self))];
+            match locked.unlock(&keyrings, &policy) {
+                Ok(vault) => {
+                    let session = self.equipped(path, Local::of(path, vault), vec!["the keyring"]);
+                    return Ok((session, Vec::new()));
+                }
+                Err(still) => {
+                    self.tell_skipped(&still.skipped);
+                    locked = still.vault;
+                }
+            }
+        }
         let credentials = session::credentials(self, path, Some(&locked))?;
         let is_slow = session::work(&locked, &credentials.all) > SLOW;
         if is_slow {
@@ -152,21 +188,51 @@ impl Run<'_> {
             self.voice.transient("");
         }
         let session = session?;
+        self.tell_skipped(session.vault().skipped());
+        Ok((self.equipped(path, session, credentials.sources), credentials.all))
+    }
+
+    /// A session with all that it needs to change its vault.
+    fn equipped(&self, path: &Path, session: Local, sources: Vec<&'static str>) -> Local {
         // A restart makes merges with older branches need a key, so git work trees are asked first: see `status`.
         let longest_log = if context::in_work_tree(path) { usize::MAX } else { LONGEST_LOG };
-        let session = session
+        session
             .by(self.environment.author(), self.now)
-            .with_sources(credentials.sources)
+            .with_sources(sources)
             .telling(self.voice)
-            .restarting_beyond(longest_log);
-        Ok((session, credentials.all))
+            .restarting_beyond(longest_log)
+    }
+
+    /// Says which slots could not even be tried, and why.
+    fn tell_skipped(&self, skipped: &[Skipped]) {
+        for Skipped { label, why, .. } in skipped {
+            let why = crate::escape::escaped(&why.to_string()).into_owned();
+            let label = crate::escape::quoted(label.as_str());
+            self.voice.status(&Status::Done(format!("slot {label} is unavailable: {why}")));
+        }
     }
 
     /// Whether an option or a variable names what to unlock with, so that nobody is asked.
     fn is_unlocked_by_name(&self) -> bool {
         let options = self.global.unlock.options();
-        let sources = context::unlock_sources(&options, &self.environment);
-        !sources.iter().any(|source| matches!(source.what, Unlocker::Terminal))
+        let sources = context::unlock_sources(&options, &self.environment, &self.config);
+        !sources.iter().any(|source| source.what.asks())
+    }
+
+    /// What this machine remembers of the vault at this path.
+    pub(crate) fn pins(&self, path: &Path) -> Result<PathPins, Failure> {
+        let named = match self.global.unlock.vault_id.as_deref().or(self.environment.vault_id()) {
+            Some(text) => context::vault_ids(text).map_err(Failure::VaultId)?,
+            None => Vec::new(),
+        };
+        let terms = Terms {
+            required: self.config.require_pin,
+            allow_rollback: self.global.unlock.allow_rollback,
+            named,
+            named_by_key: false,
+            now: self.now,
+        };
+        Ok(PathPins::read(self.environment.state_folder(), path, terms))
     }
 }
 

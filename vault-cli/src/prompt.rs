@@ -62,13 +62,17 @@ impl Prompt {
         self.terminal().is_ok()
     }
 
-    /// Asks for a passphrase that exists.
+    /// Whether anybody may be asked, there or elsewhere.
+    pub(crate) fn is_allowed(&self) -> bool {
+        self.allowed
+    }
+
+    /// Asks for something secret that exists: a passphrase, a recovery code.
     ///
     /// # Errors
     /// See [`PromptError`].
-    pub(crate) fn passphrase(&mut self, question: &str) -> Result<Passphrase, PromptError> {
-        let typed = self.hidden(question, MAX_PASSPHRASE, Empty::Refused)?;
-        Ok(Passphrase::new(typed.expose().to_vec()))
+    pub(crate) fn hidden_line(&mut self, question: &str) -> Result<Secret, PromptError> {
+        self.hidden(question, MAX_PASSPHRASE, Empty::Refused)
     }
 
     /// Asks twice for a new passphrase.
@@ -105,6 +109,15 @@ impl Prompt {
     pub(crate) fn shown(&mut self, question: &str) -> Result<Secret, PromptError> {
         let terminal = self.terminal()?;
         ask(terminal, question, Echo::On, MAX_LINE)
+    }
+
+    /// Shows a line, which stays.
+    ///
+    /// # Errors
+    /// See [`PromptError`].
+    pub(crate) fn say(&mut self, line: &str) -> Result<(), PromptError> {
+        let terminal = self.terminal()?;
+        write_all(terminal, format!("{line}\r\n").as_bytes()).map_err(PromptError::Terminal)
     }
 
     /// Shows lines on a screen of their own until a line is typed, and leaves no trace of either: such a screen is not kept for
@@ -354,7 +367,8 @@ mod tests {
     fn without_a_terminal_every_question_fails_at_once() {
         let mut prompt = Prompt::never();
         assert!(!prompt.can_ask());
-        assert!(matches!(prompt.passphrase("passphrase"), Err(PromptError::NoTerminal)));
+        assert!(!prompt.is_allowed());
+        assert!(matches!(prompt.hidden_line("passphrase"), Err(PromptError::NoTerminal)));
         assert!(matches!(prompt.new_secret("secret"), Err(PromptError::NoTerminal)));
         assert!(matches!(prompt.confirm("sure?"), Err(PromptError::NoTerminal)));
     }

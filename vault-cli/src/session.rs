@@ -1,6 +1,8 @@
 //! An unlocked vault, as commands see it. They know this trait alone, not where the keys are.
 
+mod ask;
 mod local;
+mod pins;
 mod slots;
 mod unlock;
 
@@ -14,15 +16,18 @@ use vault_core::format::lines::FormatError;
 use vault_core::format::slot::Label;
 use vault_core::keys::age::IdentityFileError;
 use vault_core::keys::machine::MachineKeyError;
+use vault_core::keys::recovery::RecoveryCodeError;
 use vault_core::secret::Secret;
 use vault_core::store::{ReplaceError, StoreError};
 use vault_core::vault::edit::{NewValue, Outcome, Update};
 use vault_core::vault::salvage::SalvageError;
 use vault_core::vault::{Counts, UnlockFailure, Value};
 
+pub(crate) use ask::{asker, keyrings};
 pub(crate) use local::{Local, attachment, open_locked};
+pub(crate) use pins::{PathPins, PinError, PinFacts, Terms, Unpinned};
 pub(crate) use slots::SlotEdit;
-pub(crate) use unlock::{credentials, has_passphrase, new_passphrase, policy, work};
+pub(crate) use unlock::{credentials, has_keyring, has_passphrase, new_passphrase, policy, work};
 
 use crate::input::Place;
 
@@ -177,6 +182,8 @@ pub(crate) struct Facts {
     pub(crate) slot: Option<String>,
     /// The options or variables that named what it was opened with.
     pub(crate) sources: Vec<&'static str>,
+    /// What this machine remembers of the vault.
+    pub(crate) pins: Option<PinFacts>,
 }
 
 /// Why a vault cannot be used.
@@ -211,6 +218,8 @@ pub(crate) enum SessionError {
     Identities(Place, IdentityFileError),
     /// What was given as a machine key is none.
     MachineKey(Place, MachineKeyError),
+    /// What was given as a recovery code is none, or has a slip.
+    RecoveryCode(Place, RecoveryCodeError),
     /// No slot can have this label.
     Label(String),
     /// The vault was rotated or replaced between reading and saving.
@@ -225,6 +234,8 @@ pub(crate) enum SessionError {
     Edit(PathBuf, EditError),
     /// The change cannot be saved.
     Save(PathBuf, ReplaceError),
+    /// It is not the vault that is meant, or not the newest state of it, as far as this machine knows.
+    Pin(PathBuf, PinError),
     /// Nothing can be recovered of a damaged file.
     Salvage(PathBuf, SalvageError),
     /// A value has more bytes than allowed.

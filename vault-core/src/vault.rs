@@ -38,6 +38,7 @@ mod entry;
 mod log;
 pub mod merge;
 
+pub mod pin;
 pub mod restart;
 pub mod salvage;
 pub mod slots;

@@ -164,6 +164,18 @@ pub(crate) struct Check {
 #[command(after_help = "Example:\n  vault status")]
 pub(crate) struct Status {}
 
+/// Accept a vault that was rotated or replaced, or an older state of it
+///
+/// This machine remembers which vault is at which path. Ask whoever rotated the vault whether the new id is the right one:
+/// "vault rotate" and "vault status" show it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  vault trust\n  vault trust --yes")]
+pub(crate) struct Trust {
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
 /// Print completions for a shell
 #[derive(Debug, Args)]
 #[command(
@@ -183,10 +195,10 @@ pub(crate) struct Man {
     pub(crate) folder: PathBuf,
 }
 
-/// Explain a command, or the exit codes
+/// Explain a command, the exit codes or the config file
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  vault help set\n  vault help exit-codes")]
+#[command(after_help = "Examples:\n  vault help set\n  vault help exit-codes\n  vault help config")]
 pub(crate) struct Help {
-    /// A command, or "exit-codes"
+    /// A command, "exit-codes" or "config"
     pub(crate) topic: Option<String>,
 }

@@ -19,7 +19,7 @@ use crate::session::SlotEdit;
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Rewrap) -> Result<Exit, Failure> {
     let path = run.location()?.path;
-    let (session, credentials) = run.unlock_with(&path, None)?;
+    let (mut session, credentials) = run.unlock_with(&path, None)?;
     let old = find(session.slots(), &arguments.label)?;
     let new = match &old.kind {
         SlotKind::Passphrase(sealed) => {
@@ -30,7 +30,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Rewrap) -> Result<Exit, Failure
                     .ok_or_else(|| SlotFailure::NotOpenedBy(arguments.label.clone()))?
             } else {
                 let file = arguments.new_passphrase_file.as_deref();
-                slots::new_passphrase(run, file, &path, Given::IsForTheOldVault)?
+                slots::new_passphrase(run, file, &path, Given::IsForTheOldVault, slots::weak(&arguments.kdf))?
             };
             let cost = match (arguments.kdf.kdf_memory, arguments.kdf.kdf_time) {
                 (None, None) => as_before(sealed),

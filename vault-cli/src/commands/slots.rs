@@ -26,11 +26,13 @@ use vault_core::keys::recovery::RecoveryCode;
 use vault_core::secret::{Key, Master, Passphrase, Secret, Wrapping};
 use vault_core::source::Text;
 use vault_core::vault::create::NewVault;
+use vault_core::vault::pin::Sighting;
 use vault_core::vault::slots::NewKeyringSlot;
 use vault_core::vault::{LockedVault, UnlockedVault};
 
 use super::Run;
-use crate::cli::NewSlots;
+use super::strength::{self, Weak};
+use crate::cli::{KdfOptions, NewSlots};
 use crate::failure::{Failure, SlotFailure};
 use crate::input::{self, MAX_PASSPHRASE, Place};
 use crate::session::{self, Change, Local, SessionError};
@@ -98,7 +100,8 @@ pub(super) fn wanted(
     let like = |base: &str, what| New { label: Wish::Like(base.to_owned()), what };
     if wants_passphrase {
         let cost = kdf::cost(run, &slots.kdf)?;
-        let passphrase = new_passphrase(run, slots.new_passphrase_file.as_deref(), path, given)?;
+        let passphrase =
+            new_passphrase(run, slots.new_passphrase_file.as_deref(), path, given, weak(&slots.kdf))?;
         new.push(like("passphrase", What::Passphrase(passphrase, cost)));
     }
     new.append(&mut recipients);
@@ -121,6 +124,18 @@ pub(super) fn new_passphrase(
     file: Option<&Path>,
     path: &Path,
     given: Given,
+    weak: Weak,
+) -> Result<Passphrase, Failure> {
+    let passphrase = read_passphrase(run, file, path, given)?;
+    strength::check(run, &passphrase, path, weak)?;
+    Ok(passphrase)
+}
+
+fn read_passphrase(
+    run: &mut Run<'_>,
+    file: Option<&Path>,
+    path: &Path,
+    given: Given,
 ) -> Result<Passphrase, Failure> {
     match file {
         Some(file) if file.as_os_str() == "-" => {
@@ -137,6 +152,11 @@ pub(super) fn new_passphrase(
             asked.map_err(Failure::asking("a new passphrase"))
         }
     }
+}
+
+/// What the options say of a passphrase that is easy to guess.
+pub(super) fn weak(options: &KdfOptions) -> Weak {
+    if options.weak_passphrase { Weak::Allowed } else { Weak::Refused }
 }
 
 impl Wanted {
@@ -242,13 +262,15 @@ impl InKeyring {
     /// Takes it back: the slot was not stored.
     pub(super) fn forget(&self, run: &mut Run<'_>) {
         // What cannot be taken back opens nothing.
-        let _ = keyring::here(run).delete(&self.store, &self.item);
+        let _ = session::keyrings(run).delete(&self.store, &self.item);
     }
 }
 
 /// A new vault that is not stored yet.
 pub(super) struct Fresh {
     pub(super) uuid: [u8; 16],
+    /// For this machine to remember, once it is stored.
+    pub(super) sighting: Sighting,
     /// What is still to be printed; not there if it was written into a file.
     pub(super) machine_key: Option<Secret>,
     pub(super) text: Text,
@@ -283,7 +305,8 @@ pub(super) fn fresh(
         in_keyring.keep(run)?;
     }
     let machine_key = wanted.out.write(run, made.machine_key)?;
-    Ok(Fresh { uuid, machine_key, text })
+    let sighting = Sighting::of(&unlock_new(path, &text, &master)?);
+    Ok(Fresh { uuid, sighting, machine_key, text })
 }
 
 /// A backup is restored without the keyring of the machine.
@@ -309,12 +332,14 @@ fn unlock_new(path: &Path, text: &Text, master: &Key<Master>) -> Result<Unlocked
 }
 
 /// The recipients that were typed or are in files, each once.
-fn recipients(run: &Run<'_>, slots: &NewSlots) -> Result<Vec<New>, Failure> {
+fn recipients(run: &mut Run<'_>, slots: &NewSlots) -> Result<Vec<New>, Failure> {
+    // A plugin may ask for something when the slot is made.
+    let asker = session::asker(run);
     let mut seen = BTreeSet::new();
     let mut new = Vec::new();
     for text in &slots.age {
-        let recipient =
-            Recipient::parse(text).map_err(|error| Failure::Recipient { text: text.clone(), error })?;
+        let recipient = Recipient::parse_asking(text, &asker)
+            .map_err(|error| Failure::Recipient { text: text.clone(), error })?;
         if !seen.insert(recipient.text()) {
             return Err(Failure::RecipientTwice(text.clone()));
         }

@@ -1,29 +1,32 @@
 //! `vault status`.
 
 use serde::Serialize;
+use vault_core::vault::pin::Standing;
 
 use super::{Run, exposed, warn_of_line_ends};
 use crate::cli::Status;
-use crate::context::{self, Unlocker, unlock_sources};
+use crate::context::{self, unlock_sources};
 use crate::failure::Failure;
 use crate::message::Exit;
-use crate::session::{Facts, Session, SessionError, has_passphrase, open_locked};
+use crate::session::{Facts, PinFacts, Session, SessionError, Unpinned, has_passphrase, open_locked};
 use crate::size::shown;
 
 pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
     let location = run.location()?;
     let options = run.global.unlock.options();
-    let sources: Vec<&'static str> =
-        unlock_sources(&options, &run.environment).iter().map(|source| source.named_by).collect();
-    let asks = unlock_sources(&options, &run.environment)
+    let sources: Vec<&'static str> = unlock_sources(&options, &run.environment, &run.config)
         .iter()
-        .any(|source| matches!(source.what, Unlocker::Terminal));
+        .map(|source| source.named_by)
+        .collect();
+    let asks =
+        unlock_sources(&options, &run.environment, &run.config).iter().any(|source| source.what.asks());
     let mut json = Json {
         version: 1,
         file: location.path.to_string_lossy().into_owned(),
         reason: location.reason.text(),
         unlock_with: sources,
         vault: None,
+        pin: None,
         unlocked: None,
         offers_compact: false,
         exposed: Vec::new(),
@@ -36,7 +39,11 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
     if asks && !(has_passphrase(&locked) && run.prompt.can_ask()) {
         json.unlock_with.clear();
     }
+    let pins = run.pins(&location.path)?;
+    let checked = pins.check_id(locked.id());
+    json.pin = Some(pins.facts(&locked.id()).into());
     json.vault = Some(Vault {
+        id: locked.id().to_string(),
         uuid: vault_core::format::id::SealId(locked.header().uuid).to_string(),
         pages: locked.header().pages.count(),
         bytes: std::fs::metadata(&location.path).map_or(0, |metadata| metadata.len()),
@@ -46,6 +53,9 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
             .map(|slot| Slot { label: slot.label.as_str().to_owned(), kind: slot.kind.name().to_owned() })
             .collect(),
     });
+    if let Err(error) = checked {
+        return failed(run, &json, SessionError::Pin(location.path, error).into());
+    }
     // All of the file: a conflict or changed line ends may be anywhere in it.
     if let Err(error) = locked.check() {
         return failed(run, &json, SessionError::Format(location.path, error).into());
@@ -59,6 +69,7 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
                     json.exposed = exposed::exposed(&session.list()?, facts.removal);
                 }
                 json.offers_compact = in_work_tree && facts.seals >= LONG_LOG;
+                json.pin = facts.pins.clone().map(Pin::from);
                 json.unlocked = Some(facts.into());
             }
             Err(error) => return failed(run, &json, error),
@@ -84,6 +95,7 @@ struct Json {
     reason: &'static str,
     unlock_with: Vec<&'static str>,
     vault: Option<Vault>,
+    pin: Option<Pin>,
     unlocked: Option<Unlocked>,
     offers_compact: bool,
     exposed: Vec<exposed::Exposed>,
@@ -91,6 +103,7 @@ struct Json {
 
 #[derive(Serialize)]
 struct Vault {
+    id: String,
     uuid: String,
     pages: u16,
     bytes: u64,
@@ -101,6 +114,60 @@ struct Vault {
 struct Slot {
     label: String,
     kind: String,
+}
+
+/// What this machine remembers of the vault.
+#[derive(Serialize)]
+struct Pin {
+    /// `pinned`, `first-seen`, `new-branch`, `not-compared`, `older`, `known`, `none`.
+    state: &'static str,
+    /// Since when, in seconds since 1970.
+    since: Option<u64>,
+    /// An option or a variable names the vault.
+    named: bool,
+    #[serde(skip)]
+    why: Option<Unpinned>,
+}
+
+impl From<PinFacts> for Pin {
+    fn from(facts: PinFacts) -> Self {
+        let PinFacts { standing, since, unpinned, named } = facts;
+        let state = match standing {
+            _ if unpinned.is_some() && since.is_none() => "none",
+            Some(Standing::FirstSeen) => "first-seen",
+            Some(Standing::NewBranch) => "new-branch",
+            Some(Standing::Expected { .. }) => "pinned",
+            Some(Standing::NotCompared) => "not-compared",
+            Some(Standing::Older { .. }) => "older",
+            None if since.is_some() => "known",
+            None => "none",
+        };
+        Self { state, since, named, why: unpinned }
+    }
+}
+
+impl Pin {
+    fn text(&self) -> String {
+        let since =
+            self.since.map(|since| format!(" since {}", crate::time::shown(since))).unwrap_or_default();
+        let text = match self.state {
+            "first-seen" => "first seen: there was nothing to compare it with".to_owned(),
+            "new-branch" => format!("known here{since}; this branch is seen for the first time"),
+            "pinned" => format!("as expected; known here{since}"),
+            "not-compared" => format!(
+                "known here{since}; not compared, as git is on no branch or in the middle of something"
+            ),
+            "older" => format!("known here{since}; it lacks changes that were seen"),
+            "known" => format!("known here{since}"),
+            _ => "nothing is remembered of it".to_owned(),
+        };
+        let named = if self.named { "; named by VAULT_ID or --vault-id" } else { "" };
+        let why = match &self.why {
+            Some(why) => format!("; cannot be kept: {}", why.text()),
+            None => String::new(),
+        };
+        format!("pin: {text}{named}{why}")
+    }
 }
 
 #[derive(Serialize)]
@@ -132,10 +199,11 @@ fn print(run: &mut Run<'_>, status: &Json) -> Result<(), Failure> {
         },
     ];
     if let Some(vault) = &status.vault {
-        lines.push(format!("id: {}", vault.uuid));
+        lines.push(format!("id: {}", vault.id));
         lines.push(format!("size: {}, {} pages", shown(vault.bytes), vault.pages));
         lines.extend(vault.slots.iter().map(|slot| format!("slot: {} ({})", slot.label, slot.kind)));
     }
+    lines.extend(status.pin.as_ref().map(Pin::text));
     if let Some(unlocked) = &status.unlocked {
         let slot = unlocked.slot.as_deref().unwrap_or("?");
         lines.push(format!("unlocked by: slot {slot}, with {}", unlocked.sources.join(", ")));

@@ -7,7 +7,6 @@ use vault_core::error::EditError;
 use vault_core::format::roster::Roster;
 use vault_core::format::seal::SlotOp;
 use vault_core::format::slot::{SlotId, SlotLine};
-use vault_core::vault::UnlockedVault;
 use vault_core::vault::edit::Edit;
 
 use super::local::Local;
@@ -54,16 +53,11 @@ impl Local {
         removed.filter(|removed| is_gone(&removed.recipient)).map(|removed| removed.epoch).max()
     }
 
-    /// The vault itself, which makes slot lines and keeps its master key.
-    pub(crate) fn vault(&self) -> &UnlockedVault {
-        &self.vault
-    }
-
     /// Changes the slot table as it is stored now: all of it or nothing, in one save.
     ///
     /// # Errors
     /// [`SessionError::SlotChanged`] if a slot is not what it was; [`SessionError::Edit`], and those of a save.
-    pub(crate) fn change_slots(&self, edits: Vec<SlotEdit>) -> Result<Committed, SessionError> {
+    pub(crate) fn change_slots(&mut self, edits: Vec<SlotEdit>) -> Result<Committed, SessionError> {
         let (lock, vault) = self.lock()?;
         let mut edit = vault.edit(self.now).map_err(|error| self.cannot(error))?;
         for change in edits {
@@ -71,7 +65,7 @@ impl Local {
         }
         let random = &mut vault_core::crypto::random::SystemRandom;
         let saved = edit.finish(&self.author, None, random).map_err(|error| self.cannot(error))?;
-        self.save(lock, &saved)?;
+        self.save(lock, &vault, &saved)?;
         Ok(Committed { outcomes: Vec::new(), generation: saved.generation })
     }
 

@@ -19,7 +19,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &SlotAdd) -> Result<Exit, Failur
         return Err(SlotFailure::NoKind.into());
     }
     let wish = arguments.label.as_deref().map(label).transpose()?;
-    let (path, session) = open(run)?;
+    let (path, mut session) = open(run)?;
     let mut wanted = slots::wanted(run, &arguments.slots, &path, Given::IsForTheOldVault)?;
     for other in wanted.without(session.slots()) {
         run.voice

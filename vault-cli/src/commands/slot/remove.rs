@@ -6,7 +6,6 @@ use serde::Serialize;
 use vault_core::format::slot::{SlotKind, SlotLine};
 use vault_core::keys::keyring::{OsKeyring, Prompts};
 
-use super::super::rotate::{self, Rotated};
 use super::super::Run;
 use super::{Question, confirm, confirm_by_name, find, open};
 use crate::cli::SlotRemove;
@@ -16,7 +15,7 @@ use crate::message::{Exit, Status};
 use crate::session::{Local, SlotEdit};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &SlotRemove) -> Result<Exit, Failure> {
-    let (path, session) = open(run)?;
+    let (path, mut session) = open(run)?;
     let slot = find(session.slots(), &arguments.label)?;
     let left: Vec<_> = session.slots().iter().filter(|other| other.id != slot.id).collect();
     refuse_to_lock_out(&slot, &left)?;
@@ -32,33 +31,14 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &SlotRemove) -> Result<Exit, Fai
         let _ = OsKeyring::new(Prompts::Never).delete(&store, &item);
     }
     run.voice.status(&Status::Done(format!("removed slot {}", quoted(&arguments.label))));
-    let rotated = match arguments.rotate || offer_rotation(run, arguments)? {
-        true => Some(rotate::rotate(run, &path, &session, arguments.machine_keys_out.as_deref())?),
-        false => None,
-    };
+    run.voice.status(&Status::Done(
+        "whoever held it may have kept the key; what they could read: vault list --exposed".to_owned(),
+    ));
     if run.global.json {
         let (removed, generation) = (arguments.label.as_str(), committed.generation);
-        run.output.json(&Json { version: 1, removed, generation, rotated })?;
+        run.output.json(&Json { version: 1, removed, generation })?;
     }
     Ok(Exit::Ok)
-}
-
-/// Asks whether to rotate, where somebody is asked things; else says how.
-fn offer_rotation(run: &mut Run<'_>, arguments: &SlotRemove) -> Result<bool, Failure> {
-    let asked = arguments.yes || arguments.confirm.is_some();
-    let rotates = !asked
-        && run.prompt.can_ask()
-        && run
-            .prompt
-            .confirm("Whoever held it may have kept the master key. Rotate it now?")
-            .map_err(Failure::asking("a yes or no"))?;
-    if !rotates {
-        run.voice.status(&Status::Done(
-            "whoever held it can read what is stored until: vault rotate; what they could read: vault list --exposed"
-                .to_owned(),
-        ));
-    }
-    Ok(rotates)
 }
 
 /// What is left must open the vault.
@@ -131,6 +111,4 @@ struct Json<'a> {
     version: u32,
     removed: &'a str,
     generation: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rotated: Option<Rotated>,
 }

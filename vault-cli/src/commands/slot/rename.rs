@@ -14,7 +14,7 @@ use crate::session::SlotEdit;
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &SlotRename) -> Result<Exit, Failure> {
     let to = label(&arguments.to)?;
-    let (_, session) = open(run)?;
+    let (_, mut session) = open(run)?;
     let old = find(session.slots(), &arguments.from)?;
     let new = SlotLine { label: to, ..old.clone() };
     let committed = session.change_slots(vec![SlotEdit::Replace { old, new, how: SlotOp::Relabel }])?;

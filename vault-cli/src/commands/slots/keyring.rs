@@ -2,18 +2,19 @@
 
 use vault_core::crypto::random::SystemRandom;
 use vault_core::format::slot::StoreName;
-use vault_core::keys::keyring::{KeyringError, KeyringItem, OsKeyring, Prompts};
+use vault_core::keys::keyring::{KeyringError, KeyringItem};
 use vault_core::secret::{Key, Wrapping};
 
 use crate::commands::Run;
 use crate::failure::{Failure, SlotFailure};
+use crate::session;
 
 /// The keyring that is named, or the best one here. What was chosen has just kept, given back and forgotten a test item.
 ///
 /// # Errors
 /// [`SlotFailure::Keyring`], [`SlotFailure::NoKeyring`] with the reason of each.
 pub(in crate::commands) fn choose(run: &mut Run<'_>, named: Option<&str>) -> Result<StoreName, Failure> {
-    let keyring = here(run);
+    let keyring = session::keyrings(run);
     if let Some(name) = named {
         let unavailable = |error| SlotFailure::Keyring { store: name.to_owned(), error };
         let store = StoreName::parse(name).map_err(|_| unavailable(KeyringError::UnknownStore))?;
@@ -41,10 +42,5 @@ pub(in crate::commands) fn put(
     key: &Key<Wrapping>,
 ) -> Result<(), Failure> {
     let unavailable = |error| SlotFailure::Keyring { store: store.as_str().to_owned(), error };
-    Ok(here(run).put(store, item, key).map_err(unavailable)?)
-}
-
-/// The keyrings of this machine: they may ask somebody to unlock them only if somebody is there.
-pub(in crate::commands) fn here(run: &mut Run<'_>) -> OsKeyring {
-    OsKeyring::new(if run.prompt.can_ask() { Prompts::Allowed } else { Prompts::Never })
+    Ok(session::keyrings(run).put(store, item, key).map_err(unavailable)?)
 }
