@@ -75,7 +75,7 @@ impl World {
     /// A vault with so many entries in it, made by two saves.
     pub(super) fn new(seed: u64, pages: Pages, entries: usize) -> (Self, State) {
         let mut rng = Prng(seed);
-        let identity = Identity::generate();
+        let identity = Identity::generate_x25519();
         let mut new = NewVault::generate(pages, &mut rng);
         let label = Label::parse("me").unwrap();
         let slot =

@@ -136,7 +136,7 @@ impl Fixture {
     #[must_use]
     pub fn with_passphrase(pages: Pages, passphrase: &[u8]) -> Self {
         let mut random = SystemRandom;
-        let identity = Identity::generate();
+        let identity = Identity::generate_x25519();
         let mut new = NewVault::generate(pages, &mut random);
         let label = |text| Label::parse(text).expect("a label");
         let slot =

@@ -436,7 +436,7 @@ mod tests {
     fn a_log_that_grew_too_long_is_restarted_and_forgets_no_entry() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secrets.vault");
-        let identity = Identity::generate();
+        let identity = Identity::generate_x25519();
         let mut new = NewVault::generate(Pages::Few, &mut SystemRandom);
         let label = Label::parse("me").unwrap();
         let slot =

@@ -330,7 +330,7 @@ fn a_rotated_vault_opens_with_the_same_passphrase() {
 #[test]
 fn the_stock_age_tool_opens_the_age_file_of_a_slot() {
     let mut vault = Vault::new();
-    let identity = Identity::generate();
+    let identity = Identity::generate_x25519();
     vault.add_age("me", identity.recipient().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let (key, file) = (folder.path().join("key"), folder.path().join("slot.age"));
