@@ -12,4 +12,5 @@ mod model;
 mod readme;
 mod reference;
 mod tamper;
+mod unlocking;
 mod vectors;
