@@ -199,6 +199,10 @@ fn a_slot_that_somebody_else_added_is_shown_once() {
     vault(&world, &["-q", "list"]).quiet();
     let ran = vault(&world, &["list"]);
     ran.says(0, "warning: who can open vault");
-    assert!(ran.stderr.contains("slot \"bob\" (age) was added by \"eve@example\" on 2027-01-15"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("slot \"bob\" (age) was added by \"eve@example\" on 2027-01-15"),
+        "{}",
+        ran.stderr
+    );
     vault(&world, &["list"]).quiet();
 }

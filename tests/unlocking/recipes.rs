@@ -49,7 +49,19 @@ fn the_recipe_for_containers() {
     fs::copy(world.path("machine.key"), secrets.join("vault-machine-key")).unwrap();
     let mut command = world.command("bwrap");
     // A root that is read-only, a home that is not there, and nothing of the host but programs and libraries.
-    command.args(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/run", "--tmpfs", "/srv"]);
+    command.args([
+        "--ro-bind",
+        "/",
+        "/",
+        "--dev",
+        "/dev",
+        "--proc",
+        "/proc",
+        "--tmpfs",
+        "/run",
+        "--tmpfs",
+        "/srv",
+    ]);
     command.args(["--ro-bind".as_ref(), secrets.as_os_str(), "/run/secrets".as_ref()]);
     command.args(["--ro-bind".as_ref(), world.path("").as_os_str(), "/srv/app".as_ref()]);
     command.args(["--unsetenv", "HOME", "--chdir", "/", "--", "sh", "-ec"]);
@@ -66,14 +78,18 @@ fn the_recipes_for_systemd() {
     fs::create_dir(world.path("credentials")).unwrap();
     let sealed = fs::read_to_string(world.path("vault-machine-key.cred")).unwrap();
     assert!(!sealed.contains("vault-machine-key-1:"), "{sealed}");
-    world.ok("systemd-creds", &["decrypt", "--name=vault-machine-key", "vault-machine-key.cred", "credentials/vault-machine-key"]);
+    world.ok(
+        "systemd-creds",
+        &["decrypt", "--name=vault-machine-key", "vault-machine-key.cred", "credentials/vault-machine-key"],
+    );
     let folder = world.path("credentials");
     let variables = [("CREDENTIALS_DIRECTORY", folder.to_str().unwrap()), ("VAULT_FILE", "secrets.vault")];
     fed(world.command("vault").envs(variables).args(["set", "db/password"]), b"s3cret").expect(0);
     assert_eq!(sh(&world, &recipes()["systemd"], &variables).quiet().stdout, "s3cret");
     // Under another name it is another credential.
     let mut wrong = world.command("systemd-creds");
-    let ran = Ran::from(wrong.args(["decrypt", "--name=other", "vault-machine-key.cred", "-"]).output().unwrap());
+    let ran =
+        Ran::from(wrong.args(["decrypt", "--name=other", "vault-machine-key.cred", "-"]).output().unwrap());
     assert_ne!(ran.code, Some(0));
 }
 
@@ -103,7 +119,8 @@ fn the_recipes_for_ci_refuse_a_replaced_vault() {
     fs::remove_file(world.path("secrets.vault")).unwrap();
     other.ok("vault", &["init", "--age", &recipient, "--file", "forged.vault"]);
     fs::copy(other.path("forged.vault"), world.path("secrets.vault")).unwrap();
-    sh(&world, &recipes()["ci-identity"], &variables).says(6, "not the one that VAULT_ID or --vault-id names");
+    sh(&world, &recipes()["ci-identity"], &variables)
+        .says(6, "not the one that VAULT_ID or --vault-id names");
 }
 
 #[test]

@@ -40,7 +40,9 @@ fn what_a_service_is_given_is_found_and_named() {
     run(&["list"]).quiet();
     assert_eq!(status(&run(&["status"]), "unlocked by: "), "slot passphrase, with CREDENTIALS_DIRECTORY");
     // One newline is removed, and no more; what is named higher goes before.
-    for (text, code) in [("orbit velvet canyon\r\n", 0), ("orbit velvet canyon\n\n", 5), (" orbit velvet canyon", 5)] {
+    for (text, code) in
+        [("orbit velvet canyon\r\n", 0), ("orbit velvet canyon\n\n", 5), (" orbit velvet canyon", 5)]
+    {
         fs::remove_file(folder.join("vault-passphrase")).unwrap();
         fs::write(folder.join("vault-passphrase"), text).unwrap();
         run(&["list"]).expect(code);
@@ -67,7 +69,18 @@ fn a_container_s_secrets_are_used_when_they_are_named_whatever_their_mode() {
     // A mount namespace of its own, as a container has one.
     let run = |arguments: &[&str]| -> Ran {
         let mut command = world.command("bwrap");
-        command.args(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/run", "--ro-bind"]);
+        command.args([
+            "--ro-bind",
+            "/",
+            "/",
+            "--dev",
+            "/dev",
+            "--proc",
+            "/proc",
+            "--tmpfs",
+            "/run",
+            "--ro-bind",
+        ]);
         command.arg(&secrets).args(["/run/secrets", "--", "vault"]).args(arguments).output().unwrap().into()
     };
     run(&["list"]).says(4, "no terminal to ask");
@@ -88,7 +101,11 @@ fn a_container_s_secrets_are_used_when_they_are_named_whatever_their_mode() {
 fn an_askpass_program_is_asked_and_a_dismissal_ends_it_at_once() {
     let world = with_passphrase();
     let asked = world.path("asked");
-    let good = script(&world, "good", &format!("echo \"$1\" > {}; env >> {0}; echo 'orbit velvet canyon'", asked.display()));
+    let good = script(
+        &world,
+        "good",
+        &format!("echo \"$1\" > {}; env >> {0}; echo 'orbit velvet canyon'", asked.display()),
+    );
     let dismissed = script(&world, "dismissed", "exit 1");
     let wrong = script(&world, "wrong", "echo nonsense");
     let run = |program: &str, display: &str, arguments: &[&str]| -> Ran {
@@ -118,7 +135,9 @@ fn a_pinentry_program_is_asked_and_a_dismissal_ends_it_at_once() {
     };
     // Answers as pinentry does when its window is closed, and as one that breaks off.
     let conversation = |last: &str| {
-        format!("echo OK; while read line; do case $line in GETPIN) printf '{last}\\n'; exit;; *) echo OK;; esac; done")
+        format!(
+            "echo OK; while read line; do case $line in GETPIN) printf '{last}\\n'; exit;; *) echo OK;; esac; done"
+        )
     };
     let start = Instant::now();
     let closed = script(&world, "closed", &conversation("ERR 83886179 Operation cancelled <Pinentry>"));
@@ -134,10 +153,16 @@ fn a_pinentry_program_is_asked_and_a_dismissal_ends_it_at_once() {
 #[test]
 fn pinentry_asks_on_a_real_terminal() {
     let world = with_passphrase();
-    let shown = on_terminal(&world, "VAULT_PINENTRY=pinentry-tty vault list --json && echo FINE", "passphrase:", "orbit velvet canyon\r");
+    let shown = on_terminal(
+        &world,
+        "VAULT_PINENTRY=pinentry-tty vault list --json && echo FINE",
+        "passphrase:",
+        "orbit velvet canyon\r",
+    );
     assert!(shown.contains("\"entries\"") && shown.contains("FINE"), "{shown}");
     assert!(!shown.contains("orbit"), "{shown}");
-    let shown = on_terminal(&world, "VAULT_PINENTRY=pinentry-tty vault list; echo code $?", "passphrase:", "\x03");
+    let shown =
+        on_terminal(&world, "VAULT_PINENTRY=pinentry-tty vault list; echo code $?", "passphrase:", "\x03");
     assert!(shown.contains("was dismissed") && shown.contains("code 4"), "{shown}");
 }
 
@@ -146,7 +171,8 @@ fn on_terminal(world: &World, line: &str, question: &str, answer: &str) -> Strin
     let mut command = Command::new("script");
     command.args(["-qec", line, "/dev/null"]).current_dir(world.path("")).env_clear().env("TERM", "xterm");
     world.prepare(&mut command);
-    let mut child = command.env("NO_COLOR", "1").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.env("NO_COLOR", "1").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
     let mut shown = String::new();
     let mut bytes = [0; 1024];
@@ -178,7 +204,10 @@ fn a_weak_passphrase_is_refused_where_others_have_copies() {
     assert!(!world.path("secrets.vault").exists());
     let made = world.ok("vault", &["generate", "--passphrase"]);
     assert_eq!(made.trim().split(' ').count(), 6, "{made}");
-    let ran = fed(world.command("vault").args(["init", "--kdf-memory", "19MiB", "--new-passphrase-file", "-"]), made.as_bytes());
+    let ran = fed(
+        world.command("vault").args(["init", "--kdf-memory", "19MiB", "--new-passphrase-file", "-"]),
+        made.as_bytes(),
+    );
     ran.expect(0);
     fs::remove_file(world.path("secrets.vault")).unwrap();
     world.vault(&[&init[..], &["--weak-passphrase"]].concat()).expect(0);

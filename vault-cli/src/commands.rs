@@ -120,14 +120,14 @@ impl Run<'_> {
         Ok(context::vault(self.global.file.as_deref(), &self.environment, &self.folder)?)
     }
 
-    /// Opens the vault that is meant, and unlocks it.
-    fn open(&mut self) -> Result<(PathBuf, Local), Failure> {
+    /// Opens the vault that is meant, wherever its keys are.
+    fn open(&mut self) -> Result<(PathBuf, Box<dyn Session>), Failure> {
         let path = self.location()?.path;
         let session = self.unlock(&path)?;
-        Ok((path, session))
+        Ok((path, Box::new(session)))
     }
 
-    /// Unlocks the vault at this path, if it is the one that is meant.
+    /// Unlocks the vault at this path in this process, if it is the one that is meant.
     fn unlock(&mut self, path: &Path) -> Result<Local, Failure> {
         // Read before the vault is: what was seen then is in it, whoever saves meanwhile.
         let mut pins = self.pins(path)?;
