@@ -13,4 +13,5 @@ mod readme;
 mod reference;
 mod slots;
 mod tamper;
+mod unlocking;
 mod vectors;

@@ -14,6 +14,10 @@ missing=
 for pair in $needed; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
 done
+# Programs whose packages have other names.
+for pair in bwrap:bubblewrap pinentry-tty:pinentry-tty systemd-creds:systemd; do
+    command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
+done
 [ -z "$missing" ] || python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
     as_root=
