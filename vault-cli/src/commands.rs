@@ -27,8 +27,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use vault_core::format::entry::{EntryName, Meta, check_field_name};
-use vault_core::keys::{Credential, UnlockPolicy};
-use vault_core::vault::{LockedVault, Value};
+use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
+use vault_core::vault::{LockedVault, UnlockFailure, Value};
 
 use crate::cli::{Cli, Command, Global};
 use crate::context::{self, Config, Environment, Location};
@@ -149,6 +149,13 @@ impl Run<'_> {
         vault_is_named: bool,
     ) -> Result<(Local, bool), Failure> {
         let policy = UnlockPolicy { vault_is_named, ..session::policy(self)? };
+        let locked = match session::keyring(self, &locked) {
+            Some(keyring) => match self.unlock_by_keyring(path, locked, keyring, &policy)? {
+                Ok(session) => return Ok((session, false)),
+                Err(locked) => locked,
+            },
+            None => locked,
+        };
         let credentials = session::credentials(self, path, Some(&locked))?;
         let is_slow = session::work(&locked, &credentials.all) > SLOW;
         if is_slow {
@@ -159,16 +166,51 @@ impl Run<'_> {
             self.voice.transient("");
         }
         let session = session?;
-        // A restart makes merges with older branches need a key, so git work trees are asked first: see `status`.
-        let longest_log = if context::in_work_tree(path) { usize::MAX } else { LONGEST_LOG };
-        let session = session
-            .by(self.environment.author(), self.now)
-            .with_sources(credentials.sources)
-            .telling(self.voice)
-            .restarting_beyond(longest_log);
+        for skipped in session.vault().skipped() {
+            let label = skipped.label.as_str().to_owned();
+            self.voice.warn(Warning::SlotUnavailable(label, skipped.why.clone()))?;
+        }
         let is_named =
             credentials.all.iter().any(|credential| matches!(credential, Credential::MachineKey(_)));
-        Ok((session, is_named))
+        Ok((self.ready(path, session, credentials.sources), is_named))
+    }
+
+    /// Unlocks with the keyring of the system; if that is not possible, says why and gives the vault back, for somebody to be
+    /// asked.
+    fn unlock_by_keyring(
+        &mut self,
+        path: &Path,
+        locked: LockedVault,
+        keyring: Credential,
+        policy: &UnlockPolicy,
+    ) -> Result<Result<Local, LockedVault>, Failure> {
+        let still = match locked.unlock(&[keyring], policy) {
+            Ok(vault) => return Ok(Ok(self.ready(path, Local::of(path, vault), vec!["the OS keyring"]))),
+            Err(still) => *still,
+        };
+        let can_go_on = matches!(
+            still.reason,
+            UnlockFailure::Denied(UnlockError::NoSlotMatches { .. } | UnlockError::Unavailable(_))
+        );
+        if !can_go_on || !session::can_ask(self, &still.vault) {
+            return Err(SessionError::of_still_locked(path, still).into());
+        }
+        for skipped in &still.skipped {
+            let label = skipped.label.as_str().to_owned();
+            self.voice.warn(Warning::SlotUnavailable(label, skipped.why.clone()))?;
+        }
+        Ok(Err(still.vault))
+    }
+
+    /// A session that knows who is at work.
+    fn ready(&self, path: &Path, session: Local, sources: Vec<&'static str>) -> Local {
+        // A restart makes merges with older branches need a key, so git work trees are asked first: see `status`.
+        let longest_log = if context::in_work_tree(path) { usize::MAX } else { LONGEST_LOG };
+        session
+            .by(self.environment.author(), self.now)
+            .with_sources(sources)
+            .telling(self.voice)
+            .restarting_beyond(longest_log)
     }
 
     /// What this machine remembers of the vault at this path.

@@ -5,6 +5,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "the terminal is opened for writing")]
 
+mod asker;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 
@@ -12,6 +14,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use vault_core::secret::{Passphrase, Secret};
 
 use crate::buffer::WipingBuffer;
+pub(crate) use asker::asker;
 
 /// The terminal to ask at, if there is one and asking is allowed. It is opened when it is needed.
 pub(crate) struct Prompt {
@@ -100,6 +103,14 @@ impl Prompt {
         let terminal = self.terminal()?;
         let answer = ask(terminal, &format!("{question} [y/N] "), Echo::On, MAX_LINE)?;
         Ok(matches!(answer.expose(), b"y" | b"Y" | b"yes" | b"Yes" | b"YES"))
+    }
+
+    /// Asks for a line that is no secret, and shows it.
+    ///
+    /// # Errors
+    /// See [`PromptError`].
+    pub(crate) fn line(&mut self, question: &str) -> Result<Secret, PromptError> {
+        ask(self.terminal()?, &format!("{question}: "), Echo::On, MAX_LINE)
     }
 
     fn terminal(&mut self) -> Result<&mut File, PromptError> {

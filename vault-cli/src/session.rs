@@ -5,7 +5,7 @@ mod pins;
 mod unlock;
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use vault_core::error::{EditError, VerifyError};
 use vault_core::format::entry::{EntryName, Meta};
@@ -14,15 +14,16 @@ use vault_core::format::lines::FormatError;
 use vault_core::format::slot::Label;
 use vault_core::keys::age::IdentityFileError;
 use vault_core::keys::machine::MachineKeyError;
+use vault_core::keys::recovery::RecoveryCodeError;
 use vault_core::secret::Secret;
 use vault_core::store::{ReplaceError, StoreError};
 use vault_core::vault::edit::{NewValue, Outcome, Update};
 use vault_core::vault::salvage::SalvageError;
-use vault_core::vault::{Counts, UnlockFailure, Value};
+use vault_core::vault::{Counts, StillLocked, UnlockFailure, Value};
 
 pub(crate) use local::{Local, attachment, open_locked};
 pub(crate) use pins::{PathPins, PinError, PinFacts, Terms, Unpinned};
-pub(crate) use unlock::{credentials, has_passphrase, new_passphrase, policy, work};
+pub(crate) use unlock::{can_ask, credentials, has_passphrase, keyring, new_passphrase, policy, work};
 
 use crate::input::Place;
 
@@ -210,6 +211,8 @@ pub(crate) enum SessionError {
     Identities(Place, IdentityFileError),
     /// What was given as a machine key is none.
     MachineKey(Place, MachineKeyError),
+    /// What was given as a recovery code is none.
+    RecoveryCode(Place, RecoveryCodeError),
     /// No slot can have this label.
     Label(String),
     /// The vault was rotated or replaced between reading and saving.
@@ -228,6 +231,15 @@ pub(crate) enum SessionError {
     Salvage(PathBuf, SalvageError),
     /// A value has more bytes than allowed.
     ValueTooLarge(u64),
+}
+
+impl SessionError {
+    /// A vault that was not unlocked.
+    pub(crate) fn of_still_locked(path: &Path, still: StillLocked) -> Self {
+        let slots = still.vault.slots().iter();
+        let slots = slots.map(|slot| (slot.label.as_str().to_owned(), slot.kind.name().to_owned()));
+        Self::Unlock { path: path.to_owned(), reason: still.reason, slots: slots.collect() }
+    }
 }
 
 /// The label that `--slot` names.

@@ -1,6 +1,7 @@
 //! `vault status`.
 
 use serde::Serialize;
+use vault_core::keys::age::PostQuantum;
 use vault_core::vault::pin::Standing;
 
 use super::{Run, warn_of_line_ends};
@@ -49,7 +50,15 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
         slots: locked
             .slots()
             .iter()
-            .map(|slot| Slot { label: slot.label.as_str().to_owned(), kind: slot.kind.name().to_owned() })
+            .map(|slot| Slot {
+                label: slot.label.as_str().to_owned(),
+                kind: slot.kind.name().to_owned(),
+                post_quantum: match slot.recipient.post_quantum() {
+                    PostQuantum::Yes => Some(true),
+                    PostQuantum::No => Some(false),
+                    PostQuantum::Unknown => None,
+                },
+            })
             .collect(),
     });
     if let Err(error) = checked {
@@ -109,6 +118,8 @@ struct Vault {
 struct Slot {
     label: String,
     kind: String,
+    /// Not known of a plugin's recipient.
+    post_quantum: Option<bool>,
 }
 
 /// What this machine remembers of the vault.
@@ -196,7 +207,14 @@ fn print(run: &mut Run<'_>, status: &Json) -> Result<(), Failure> {
     if let Some(vault) = &status.vault {
         lines.push(format!("id: {}", vault.id));
         lines.push(format!("size: {}, {} pages", shown(vault.bytes), vault.pages));
-        lines.extend(vault.slots.iter().map(|slot| format!("slot: {} ({})", slot.label, slot.kind)));
+        lines.extend(vault.slots.iter().map(|slot| {
+            format!(
+                "slot: {} ({}{})",
+                slot.label,
+                slot.kind,
+                if slot.post_quantum == Some(false) { ", classical: not post-quantum" } else { "" }
+            )
+        }));
     }
     lines.extend(status.pin.as_ref().map(Pin::text));
     if let Some(unlocked) = &status.unlocked {

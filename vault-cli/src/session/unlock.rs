@@ -3,9 +3,12 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use vault_core::format::slot::{SlotKind, SlotLine};
-use vault_core::keys::age::parse_identities;
+use vault_core::format::slot::SlotKind;
+use vault_core::keys::age::parse_identities_asking;
+use vault_core::keys::ask::cannot_ask;
+use vault_core::keys::keyring::{OsKeyring, Prompts};
 use vault_core::keys::machine::MachineKey;
+use vault_core::keys::recovery::RecoveryCode;
 use vault_core::keys::{Credential, UnlockPolicy};
 use vault_core::secret::{Passphrase, Secret};
 use vault_core::vault::LockedVault;
@@ -16,7 +19,8 @@ use crate::context::{Environment, UnlockSource, Unlocker, unlock_sources};
 use crate::escape::quoted_path;
 use crate::failure::Failure;
 use crate::input::{self, MAX_IDENTITIES, MAX_PASSPHRASE, Place};
-use crate::prompt::PromptError;
+use crate::message::Voice;
+use crate::prompt::{PromptError, asker};
 use crate::sys::askpass::{self, AskError};
 
 /// What to unlock with, and what named it.
@@ -66,9 +70,9 @@ fn credential(
     Ok(match what {
         Unlocker::IdentityFile(file) => {
             let (text, place) = named(run, file, "identities", MAX_IDENTITIES)?;
-            identities(&text, place)?
+            identities(run, &text, place)?
         }
-        Unlocker::Identities(text) => identities(text, Place::Variable("VAULT_IDENTITY"))?,
+        Unlocker::Identities(text) => identities(run, text, Place::Variable("VAULT_IDENTITY"))?,
         Unlocker::MachineKeyFile(file) => {
             let (text, place) = named(run, file, "the machine key", MAX_IDENTITIES)?;
             machine_key(input::without_newline(text), place)?
@@ -97,11 +101,7 @@ fn asked(
     path: &Path,
     locked: Option<&LockedVault>,
 ) -> Result<Credential, Failure> {
-    let wanted =
-        |slot: &&SlotLine| run.global.unlock.slot.as_deref().is_none_or(|label| slot.label.as_str() == label);
-    let has = |what: fn(&SlotKind) -> bool| {
-        locked.is_none_or(|locked| locked.slots().iter().filter(wanted).any(|slot| what(&slot.kind)))
-    };
+    let has = |what: fn(&SlotKind) -> bool| locked.is_none_or(|locked| has_slot(run, locked, what));
     let passphrase = has(|kind| matches!(kind, SlotKind::Passphrase(_)));
     let recovery = !passphrase && has(|kind| matches!(kind, SlotKind::Recovery(_)));
     let is_program = !matches!(whom, Unlocker::Terminal);
@@ -128,7 +128,17 @@ fn asked(
     if passphrase {
         return Ok(Credential::Passphrase(Passphrase::new(answer.expose().to_vec())));
     }
-    recovery_code(&answer, Place::Typed)
+    Ok(recovery_code(&answer, Place::Typed)?)
+}
+
+/// Whether somebody can be asked for what one of the slots wants.
+pub(crate) fn can_ask(run: &mut Run<'_>, locked: &LockedVault) -> bool {
+    let typed = |kind: &SlotKind| matches!(kind, SlotKind::Passphrase(_) | SlotKind::Recovery(_));
+    let program = unlock_sources(&run.global.unlock.options(), &run.environment, &run.config)
+        .iter()
+        .any(|source| matches!(source.what, Unlocker::Askpass(_) | Unlocker::Pinentry(_)));
+    let display = program && run.prompt.is_allowed() && run.environment.has_display();
+    has_slot(run, locked, typed) && (display || run.prompt.can_ask())
 }
 
 fn by(program: &OsStr, asking: &'static str) -> impl FnOnce(AskError) -> Failure {
@@ -136,8 +146,12 @@ fn by(program: &OsStr, asking: &'static str) -> impl FnOnce(AskError) -> Failure
     move |error| Failure::Asker { program, error, asking }
 }
 
-fn recovery_code(text: &Secret, _: Place) -> Result<Credential, Failure> {
-    Ok(Credential::RecoveryCode(Passphrase::new(text.expose().to_vec())))
+/// A code that was mistyped is known as such before any work is spent on it.
+fn recovery_code(text: &Secret, place: Place) -> Result<Credential, SessionError> {
+    match RecoveryCode::parse(text.expose()) {
+        Ok(code) => Ok(Credential::RecoveryCode(code.passphrase())),
+        Err(error) => Err(SessionError::RecoveryCode(place, error)),
+    }
 }
 
 /// Whether there is a slot for a passphrase.
@@ -227,8 +241,40 @@ fn named(
     Ok((input::file(file, limit)?, Place::File(file.to_owned())))
 }
 
-fn identities(text: &Secret, place: Place) -> Result<Credential, SessionError> {
-    parse_identities(text).map(Credential::Identities).map_err(|error| SessionError::Identities(place, error))
+/// Identities; who asks for the passphrase of an ssh key, or for what a plugin wants, is at the terminal.
+fn identities(run: &mut Run<'_>, text: &Secret, place: Place) -> Result<Credential, SessionError> {
+    let asker = if run.prompt.can_ask() { asker(show(run.voice)) } else { cannot_ask() };
+    parse_identities_asking(text, &asker)
+        .map(Credential::Identities)
+        .map_err(|error| SessionError::Identities(place, error))
+}
+
+/// A plugin's message is said as our own are.
+fn show(voice: Voice) -> impl Fn(&str) {
+    move |message| voice.report_lines(&[message.to_owned()])
+}
+
+/// Whether one of the slots that may be opened is of this kind.
+pub(crate) fn has_slot(run: &Run<'_>, locked: &LockedVault, what: fn(&SlotKind) -> bool) -> bool {
+    let label = run.global.unlock.slot.as_deref();
+    let mut slots = locked.slots().iter();
+    slots.any(|slot| label.is_none_or(|label| slot.label.as_str() == label) && what(&slot.kind))
+}
+
+/// The keyring of the system, which is used where nothing is named and a slot wants it. It may show a prompt of its own only
+/// where there is a display for it.
+pub(crate) fn keyring(run: &Run<'_>, locked: &LockedVault) -> Option<Credential> {
+    let is_named = unlock_sources(&run.global.unlock.options(), &run.environment, &run.config)
+        .iter()
+        .any(|source| !source.what.asks());
+    if is_named || !has_slot(run, locked, |kind| matches!(kind, SlotKind::Keyring(_))) {
+        return None;
+    }
+    let prompts = match run.prompt.is_allowed() && run.environment.has_display() {
+        true => Prompts::Allowed,
+        false => Prompts::Never,
+    };
+    Some(Credential::Keyring(OsKeyring::new(prompts)))
 }
 
 fn machine_key(text: Secret, place: Place) -> Result<Credential, SessionError> {
