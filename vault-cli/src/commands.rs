@@ -133,7 +133,7 @@ impl Run<'_> {
         let mut pins = self.pins(path)?;
         let locked = session::open_locked(path)?;
         let id = locked.id();
-        pins.check_id(id).map_err(|error| SessionError::Pin(path.to_owned(), error))?;
+        pins.check_id(id).map_err(|error| SessionError::pin(path, error))?;
         let (session, is_named) = self.unlock_any(path, locked, pins.is_named(&id))?;
         if is_named {
             pins.name_by_key();

@@ -226,7 +226,7 @@ pub(crate) enum SessionError {
     /// The change cannot be saved.
     Save(PathBuf, ReplaceError),
     /// It is not the vault that is meant, or not the newest state of it, as far as this machine knows.
-    Pin(PathBuf, PinError),
+    Pin(PathBuf, Box<PinError>),
     /// Nothing can be recovered of a damaged file.
     Salvage(PathBuf, SalvageError),
     /// A value has more bytes than allowed.
@@ -234,6 +234,11 @@ pub(crate) enum SessionError {
 }
 
 impl SessionError {
+    /// It is not the vault that is meant.
+    pub(crate) fn pin(path: &Path, error: PinError) -> Self {
+        Self::Pin(path.to_owned(), Box::new(error))
+    }
+
     /// A vault that was not unlocked.
     pub(crate) fn of_still_locked(path: &Path, still: StillLocked) -> Self {
         let slots = still.vault.slots().iter();

@@ -9,7 +9,7 @@ use crate::cli::Status;
 use crate::context::{self, unlock_sources};
 use crate::failure::Failure;
 use crate::message::Exit;
-use crate::session::{Facts, PinFacts, Session, SessionError, Unpinned, has_passphrase, open_locked};
+use crate::session::{Facts, PinFacts, Session, SessionError, Unpinned, can_ask, keyring, open_locked};
 use crate::size::shown;
 
 pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
@@ -36,8 +36,11 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
         Ok(locked) => locked,
         Err(error) => return failed(run, &json, error.into()),
     };
-    if asks && !(has_passphrase(&locked) && run.prompt.can_ask()) {
+    if asks && !can_ask(run, &locked) {
         json.unlock_with.clear();
+    }
+    if keyring(run, &locked).is_some() {
+        json.unlock_with.insert(0, "the OS keyring");
     }
     let pins = run.pins(&location.path)?;
     let checked = pins.check_id(locked.id());
@@ -62,7 +65,7 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
             .collect(),
     });
     if let Err(error) = checked {
-        return failed(run, &json, SessionError::Pin(location.path, error).into());
+        return failed(run, &json, SessionError::pin(&location.path, error).into());
     }
     // All of the file: a conflict or changed line ends may be anywhere in it.
     if let Err(error) = locked.check() {

@@ -298,7 +298,7 @@ impl Local {
     }
 
     fn pin(&self, error: PinError) -> SessionError {
-        SessionError::Pin(self.path.clone(), error)
+        SessionError::pin(&self.path, error)
     }
 
     fn broken(&self, error: VerifyError) -> SessionError {
