@@ -1,5 +1,6 @@
 //! Unlocking from outside: real git, real container and service secrets, real pinentry, and what the documents show.
 
+mod asking;
 mod pins;
 mod recipes;
 mod sources;

@@ -136,8 +136,9 @@ fn without_a_bus_or_without_a_service_the_reason_is_one_line() {
 fn a_dismissed_prompt_says_so() {
     let home = home();
     on_a_bus(&home, &format!("{UNLOCKED}{}", with_key("slot add --keyring --store secret-service"))).ok();
-    // On a terminal the keyring may ask. Without a display its prompt is over at once.
-    let script = format!("{LOCKED}env -u VAULT_MACHINE_KEY_FILE '{}' get entry", vault().display());
+    // Where there is a display the keyring may ask. Here there is none behind that name, so its prompt is over at once.
+    let get = format!("env -u VAULT_MACHINE_KEY_FILE DISPLAY=:99 '{}' get entry", vault().display());
+    let script = format!("{LOCKED}{get}");
     let start = Instant::now();
     let seen = on_terminal(on_a_bus(&home, &script), &[]);
     assert!(matches!(seen.code, Some(4 | 5)), "{seen:?}");

@@ -16,7 +16,7 @@ fn with_passphrase() -> World {
     world
 }
 
-fn script(world: &World, name: &str, text: &str) -> String {
+pub(super) fn script(world: &World, name: &str, text: &str) -> String {
     let path = world.path(name);
     fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
@@ -167,7 +167,7 @@ fn pinentry_asks_on_a_real_terminal() {
 }
 
 /// Runs a line on a terminal that `script` makes; the answer is typed when the question is there. Gives what was shown.
-fn on_terminal(world: &World, line: &str, question: &str, answer: &str) -> String {
+pub(super) fn on_terminal(world: &World, line: &str, question: &str, answer: &str) -> String {
     let mut command = Command::new("script");
     command.args(["-qec", line, "/dev/null"]).current_dir(world.path("")).env_clear().env("TERM", "xterm");
     world.prepare(&mut command);

@@ -32,8 +32,8 @@ use std::path::{Path, PathBuf};
 
 use vault_core::format::entry::{EntryName, Meta, check_field_name};
 use vault_core::format::slot::Label;
-use vault_core::keys::{Credential, Skipped, UnlockPolicy};
-use vault_core::vault::{LockedVault, Value};
+use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
+use vault_core::vault::{LockedVault, UnlockFailure, Value};
 
 use crate::cli::{Cli, Command, Global};
 use crate::context::{self, Config, Environment, Location};
@@ -146,7 +146,7 @@ impl Run<'_> {
         let mut pins = self.pins(path)?;
         let locked = session::open_locked(path)?;
         let id = locked.id();
-        pins.check_id(id).map_err(|error| SessionError::Pin(path.to_owned(), error))?;
+        pins.check_id(id).map_err(|error| SessionError::pin(path, error))?;
         let (session, credentials) = self.unlock_any(path, locked, pins.is_named(&id), only)?;
         if credentials.iter().any(|credential| matches!(credential, Credential::MachineKey(_))) {
             pins.name_by_key();
@@ -158,26 +158,19 @@ impl Run<'_> {
     fn unlock_any(
         &mut self,
         path: &Path,
-        mut locked: LockedVault,
+        locked: LockedVault,
         vault_is_named: bool,
         only: Option<Label>,
     ) -> Result<(Local, Vec<Credential>), Failure> {
         let mut policy = UnlockPolicy { vault_is_named, ..session::policy(self)? };
         policy.only_slot = only.or(policy.only_slot);
-        // Where nothing is named, this machine's keyring goes before anybody is asked.
-        if !self.is_unlocked_by_name() && session::has_keyring(&locked, policy.only_slot.as_ref()) {
-            let keyrings = [Credential::Keyring(session::keyrings(self))];
-            match locked.unlock(&keyrings, &policy) {
-                Ok(vault) => {
-                    let session = self.equipped(path, Local::of(path, vault), vec!["the keyring"]);
-                    return Ok((session, Vec::new()));
-                }
-                Err(still) => {
-                    self.tell_skipped(&still.skipped);
-                    locked = still.vault;
-                }
-            }
-        }
+        let locked = match session::keyring(self, &locked) {
+            Some(keyring) => match self.unlock_by_keyring(path, locked, keyring, &policy)? {
+                Ok(session) => return Ok((session, Vec::new())),
+                Err(locked) => locked,
+            },
+            None => locked,
+        };
         let credentials = session::credentials(self, path, Some(&locked))?;
         let is_slow = session::work(&locked, &credentials.all) > SLOW;
         if is_slow {
@@ -188,12 +181,42 @@ impl Run<'_> {
             self.voice.transient("");
         }
         let session = session?;
-        self.tell_skipped(session.vault().skipped());
-        Ok((self.equipped(path, session, credentials.sources), credentials.all))
+        for skipped in session.vault().skipped() {
+            let label = skipped.label.as_str().to_owned();
+            self.voice.warn(Warning::SlotUnavailable(label, skipped.why.clone()))?;
+        }
+        Ok((self.ready(path, session, credentials.sources), credentials.all))
     }
 
-    /// A session with all that it needs to change its vault.
-    fn equipped(&self, path: &Path, session: Local, sources: Vec<&'static str>) -> Local {
+    /// Unlocks with the keyring of the system; if that is not possible, says why and gives the vault back, for somebody to be
+    /// asked.
+    fn unlock_by_keyring(
+        &mut self,
+        path: &Path,
+        locked: LockedVault,
+        keyring: Credential,
+        policy: &UnlockPolicy,
+    ) -> Result<Result<Local, LockedVault>, Failure> {
+        let still = match locked.unlock(&[keyring], policy) {
+            Ok(vault) => return Ok(Ok(self.ready(path, Local::of(path, vault), vec!["the OS keyring"]))),
+            Err(still) => *still,
+        };
+        let can_go_on = matches!(
+            still.reason,
+            UnlockFailure::Denied(UnlockError::NoSlotMatches { .. } | UnlockError::Unavailable(_))
+        );
+        if !can_go_on || !session::can_ask(self, &still.vault) {
+            return Err(SessionError::of_still_locked(path, still).into());
+        }
+        for skipped in &still.skipped {
+            let label = skipped.label.as_str().to_owned();
+            self.voice.warn(Warning::SlotUnavailable(label, skipped.why.clone()))?;
+        }
+        Ok(Err(still.vault))
+    }
+
+    /// A session that knows who is at work.
+    fn ready(&self, path: &Path, session: Local, sources: Vec<&'static str>) -> Local {
         // A restart makes merges with older branches need a key, so git work trees are asked first: see `status`.
         let longest_log = if context::in_work_tree(path) { usize::MAX } else { LONGEST_LOG };
         session
@@ -201,15 +224,6 @@ impl Run<'_> {
             .with_sources(sources)
             .telling(self.voice)
             .restarting_beyond(longest_log)
-    }
-
-    /// Says which slots could not even be tried, and why.
-    fn tell_skipped(&self, skipped: &[Skipped]) {
-        for Skipped { label, why, .. } in skipped {
-            let why = crate::escape::escaped(&why.to_string()).into_owned();
-            let label = crate::escape::quoted(label.as_str());
-            self.voice.status(&Status::Done(format!("slot {label} is unavailable: {why}")));
-        }
     }
 
     /// Whether an option or a variable names what to unlock with, so that nobody is asked.

@@ -14,6 +14,7 @@ use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style};
 use clap::error::ErrorKind;
 use serde::Serialize;
+use vault_core::keys::Unavailable;
 use vault_core::vault::pin::SlotNews;
 
 pub(crate) use catalogue::{Exit, Kind, exit_codes};
@@ -92,6 +93,8 @@ pub(crate) enum Warning {
     },
     /// This machine cannot remember the vault.
     Unpinned(PathBuf, Unpinned),
+    /// A slot could not be tried, and another way is used: its label, and why.
+    SlotUnavailable(String, Unavailable),
     /// The passphrase of a new slot is easy to guess.
     WeakPassphrase,
     /// Slots were added or removed since this machine last looked.

@@ -5,6 +5,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "the terminal is opened for writing")]
 
+mod asker;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 
@@ -12,6 +14,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use vault_core::secret::{Passphrase, Secret};
 
 use crate::buffer::WipingBuffer;
+pub(crate) use asker::asker;
 
 /// The terminal to ask at, if there is one and asking is allowed. It is opened when it is needed.
 pub(crate) struct Prompt {
@@ -111,15 +114,6 @@ impl Prompt {
         ask(terminal, question, Echo::On, MAX_LINE)
     }
 
-    /// Shows a line, which stays.
-    ///
-    /// # Errors
-    /// See [`PromptError`].
-    pub(crate) fn say(&mut self, line: &str) -> Result<(), PromptError> {
-        let terminal = self.terminal()?;
-        write_all(terminal, format!("{line}\r\n").as_bytes()).map_err(PromptError::Terminal)
-    }
-
     /// Shows lines on a screen of their own until a line is typed, and leaves no trace of either: such a screen is not kept for
     /// scrolling back.
     ///
@@ -135,6 +129,14 @@ impl Prompt {
         let typed = ask(terminal, question, Echo::On, MAX_LINE);
         drop(screen);
         typed
+    }
+
+    /// Asks for a line that is no secret, and shows it.
+    ///
+    /// # Errors
+    /// See [`PromptError`].
+    pub(crate) fn line(&mut self, question: &str) -> Result<Secret, PromptError> {
+        ask(self.terminal()?, &format!("{question}: "), Echo::On, MAX_LINE)
     }
 
     fn terminal(&mut self) -> Result<&mut File, PromptError> {

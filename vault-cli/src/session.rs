@@ -1,13 +1,12 @@
 //! An unlocked vault, as commands see it. They know this trait alone, not where the keys are.
 
-mod ask;
 mod local;
 mod pins;
 mod slots;
 mod unlock;
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use vault_core::error::{EditError, VerifyError};
 use vault_core::format::entry::{EntryName, Meta};
@@ -21,13 +20,14 @@ use vault_core::secret::Secret;
 use vault_core::store::{ReplaceError, StoreError};
 use vault_core::vault::edit::{NewValue, Outcome, Update};
 use vault_core::vault::salvage::SalvageError;
-use vault_core::vault::{Counts, UnlockFailure, Value};
+use vault_core::vault::{Counts, StillLocked, UnlockFailure, Value};
 
-pub(crate) use ask::{asker, keyrings};
 pub(crate) use local::{Local, attachment, open_locked};
 pub(crate) use pins::{PathPins, PinError, PinFacts, Terms, Unpinned};
 pub(crate) use slots::SlotEdit;
-pub(crate) use unlock::{credentials, has_keyring, has_passphrase, new_passphrase, policy, work};
+pub(crate) use unlock::{
+    can_ask, credentials, has_passphrase, keyring, keyrings, new_passphrase, policy, slot_asker, work,
+};
 
 use crate::input::Place;
 
@@ -218,7 +218,7 @@ pub(crate) enum SessionError {
     Identities(Place, IdentityFileError),
     /// What was given as a machine key is none.
     MachineKey(Place, MachineKeyError),
-    /// What was given as a recovery code is none, or has a slip.
+    /// What was given as a recovery code is none.
     RecoveryCode(Place, RecoveryCodeError),
     /// No slot can have this label.
     Label(String),
@@ -235,11 +235,25 @@ pub(crate) enum SessionError {
     /// The change cannot be saved.
     Save(PathBuf, ReplaceError),
     /// It is not the vault that is meant, or not the newest state of it, as far as this machine knows.
-    Pin(PathBuf, PinError),
+    Pin(PathBuf, Box<PinError>),
     /// Nothing can be recovered of a damaged file.
     Salvage(PathBuf, SalvageError),
     /// A value has more bytes than allowed.
     ValueTooLarge(u64),
+}
+
+impl SessionError {
+    /// It is not the vault that is meant.
+    pub(crate) fn pin(path: &Path, error: PinError) -> Self {
+        Self::Pin(path.to_owned(), Box::new(error))
+    }
+
+    /// A vault that was not unlocked.
+    pub(crate) fn of_still_locked(path: &Path, still: StillLocked) -> Self {
+        let slots = still.vault.slots().iter();
+        let slots = slots.map(|slot| (slot.label.as_str().to_owned(), slot.kind.name().to_owned()));
+        Self::Unlock { path: path.to_owned(), reason: still.reason, slots: slots.collect() }
+    }
 }
 
 /// The label that `--slot` names.

@@ -334,7 +334,7 @@ fn unlock_new(path: &Path, text: &Text, master: &Key<Master>) -> Result<Unlocked
 /// The recipients that were typed or are in files, each once.
 fn recipients(run: &mut Run<'_>, slots: &NewSlots) -> Result<Vec<New>, Failure> {
     // A plugin may ask for something when the slot is made.
-    let asker = session::asker(run);
+    let asker = session::slot_asker(run);
     let mut seen = BTreeSet::new();
     let mut new = Vec::new();
     for text in &slots.age {

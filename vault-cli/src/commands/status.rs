@@ -1,6 +1,7 @@
 //! `vault status`.
 
 use serde::Serialize;
+use vault_core::keys::age::PostQuantum;
 use vault_core::vault::pin::Standing;
 
 use super::{Run, exposed, warn_of_line_ends};
@@ -8,7 +9,7 @@ use crate::cli::Status;
 use crate::context::{self, unlock_sources};
 use crate::failure::Failure;
 use crate::message::Exit;
-use crate::session::{Facts, PinFacts, Session, SessionError, Unpinned, has_passphrase, open_locked};
+use crate::session::{Facts, PinFacts, Session, SessionError, Unpinned, can_ask, keyring, open_locked};
 use crate::size::shown;
 
 pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
@@ -36,8 +37,11 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
         Ok(locked) => locked,
         Err(error) => return failed(run, &json, error.into()),
     };
-    if asks && !(has_passphrase(&locked) && run.prompt.can_ask()) {
+    if asks && !can_ask(run, &locked) {
         json.unlock_with.clear();
+    }
+    if keyring(run, &locked).is_some() {
+        json.unlock_with.insert(0, "the OS keyring");
     }
     let pins = run.pins(&location.path)?;
     let checked = pins.check_id(locked.id());
@@ -50,11 +54,19 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
         slots: locked
             .slots()
             .iter()
-            .map(|slot| Slot { label: slot.label.as_str().to_owned(), kind: slot.kind.name().to_owned() })
+            .map(|slot| Slot {
+                label: slot.label.as_str().to_owned(),
+                kind: slot.kind.name().to_owned(),
+                post_quantum: match slot.recipient.post_quantum() {
+                    PostQuantum::Yes => Some(true),
+                    PostQuantum::No => Some(false),
+                    PostQuantum::Unknown => None,
+                },
+            })
             .collect(),
     });
     if let Err(error) = checked {
-        return failed(run, &json, SessionError::Pin(location.path, error).into());
+        return failed(run, &json, SessionError::pin(&location.path, error).into());
     }
     // All of the file: a conflict or changed line ends may be anywhere in it.
     if let Err(error) = locked.check() {
@@ -114,6 +126,8 @@ struct Vault {
 struct Slot {
     label: String,
     kind: String,
+    /// Not known of a plugin's recipient.
+    post_quantum: Option<bool>,
 }
 
 /// What this machine remembers of the vault.
@@ -201,7 +215,14 @@ fn print(run: &mut Run<'_>, status: &Json) -> Result<(), Failure> {
     if let Some(vault) = &status.vault {
         lines.push(format!("id: {}", vault.id));
         lines.push(format!("size: {}, {} pages", shown(vault.bytes), vault.pages));
-        lines.extend(vault.slots.iter().map(|slot| format!("slot: {} ({})", slot.label, slot.kind)));
+        lines.extend(vault.slots.iter().map(|slot| {
+            format!(
+                "slot: {} ({}{})",
+                slot.label,
+                slot.kind,
+                if slot.post_quantum == Some(false) { ", classical: not post-quantum" } else { "" }
+            )
+        }));
     }
     lines.extend(status.pin.as_ref().map(Pin::text));
     if let Some(unlocked) = &status.unlocked {

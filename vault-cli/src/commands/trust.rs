@@ -21,12 +21,12 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Trust) -> Result<Exit, Failure>
         Ok(()) => None,
         Err(PinError::OtherVault { pinned, .. }) => Some(pinned),
         // What names a vault is not overruled by a command.
-        Err(error) => return Err(SessionError::Pin(path, error).into()),
+        Err(error) => return Err(SessionError::pin(&path, error).into()),
     };
     // Who cannot open it has no reason to trust it. Which vault a machine key names does not matter: that may be old, too.
     let (session, _) = run.unlock_any(&path, locked, true, None)?;
     let seen = pins.opened(session.vault()).map_err(|error| SessionError::Verify(path.clone(), error))?;
-    let seen = seen.map_err(|error| SessionError::Pin(path.clone(), error))?;
+    let seen = seen.map_err(|error| SessionError::pin(&path, error))?;
     let done = if before.is_some() || seen.older.is_some() {
         run.voice.report_lines(&comparison(&session, before, seen.older));
         if !arguments.yes && !run.prompt.confirm("trust it?").map_err(Failure::asking("a yes (--yes)"))? {
@@ -66,7 +66,7 @@ fn comparison(session: &Local, before: Option<VaultId>, older: Option<(u64, u64)
 fn accept(pins: &mut PathPins, session: &Local, path: &Path) -> Result<(), Failure> {
     pins.accept(&Sighting::of(session.vault()));
     match pins.unpinned() {
-        Some(why) => Err(SessionError::Pin(path.to_owned(), PinError::Unpinned(why)).into()),
+        Some(why) => Err(SessionError::pin(path, PinError::Unpinned(why)).into()),
         None => Ok(()),
     }
 }

@@ -141,10 +141,10 @@ kinds! {
     KDF_TOO_COSTLY = "kdf-too-costly", Integrity, "A slot asks for more memory than is allowed.";
     LOCKED_NO_TERMINAL = "locked-no-terminal", Locked, "There is nothing to unlock with, and nobody to ask.";
     UNLOCK_NO_SLOT_MATCHES = "unlock-no-slot-matches", Denied, "No key slot opened.";
+    SLOT_UNAVAILABLE = "slot-unavailable", Locked, "A key slot cannot be tried: its keyring, plugin or ssh key is not available; a warning if another one opens.";
     NO_SUCH_SLOT = "no-such-slot", Denied, "No key slot has this label.";
     TOO_MANY_PASSPHRASE_SLOTS = "too-many-passphrase-slots", Denied, "There are too many passphrase slots to try.";
     BAD_IDENTITIES = "bad-identities", Failed, "What was given as identities or as a machine key is none.";
-    BAD_RECOVERY_CODE = "bad-recovery-code", Denied, "What was given as a recovery code is none, or has a slip.";
     NOT_ENOUGH_MEMORY = "not-enough-memory", Failed, "There is not enough memory for a passphrase slot.";
     BUSY = "busy", Conflict, "Another process is changing the vault.";
     COMMIT_CONFLICT = "commit-conflict", Conflict, "The vault was changed meanwhile.";

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use vault_core::error::{EditError, VerifyError};
 use vault_core::format::lines::FormatError;
-use vault_core::keys::UnlockError;
+use vault_core::keys::{Unavailable, UnlockError};
 use vault_core::store::{ReplaceError, StoreError};
 use vault_core::vault::UnlockFailure;
 use vault_core::vault::pin::SlotNews;
@@ -14,7 +14,7 @@ use super::catalogue::{self as kinds, Kind};
 use super::text::{caused, word};
 use super::{Message, slots};
 use crate::context::attributes;
-use crate::escape::{quoted, quoted_path};
+use crate::escape::{escaped, quoted, quoted_path};
 use crate::failure::SlotFailure;
 use crate::input::Place;
 use crate::session::{PinError, SessionError, Unpinned};
@@ -43,10 +43,10 @@ pub(super) fn message(error: &SessionError) -> Message {
             format!("cannot use the machine key in {}: {error}", from(place)),
         ),
         SessionError::RecoveryCode(place, error) => Message::new(
-            kinds::BAD_RECOVERY_CODE,
+            kinds::BAD_IDENTITIES,
             format!("cannot use the recovery code in {}: {error}", from(place)),
         )
-        .hint("nothing was tried; compare it with what you wrote down"),
+        .hint("nothing was tried; compare it with the paper, group by group"),
         SessionError::Label(label) => {
             Message::new(kinds::BAD_LABEL, format!("{} cannot be the label of a key slot", quoted(label)))
                 .hint("a label has 1 to 64 letters, digits, and \".\", \"_\", \"@\", \"-\"")
@@ -140,6 +140,16 @@ pub(super) fn unpinned(path: &Path, why: &Unpinned) -> Message {
     };
     Message::new(kinds::NOT_PINNED, format!("nothing is remembered of vault {vault} on this machine: {text}"))
         .hint("an older or another vault in its place would not be noticed; name it with VAULT_ID, as \"vault status\" shows it")
+}
+
+/// What is said of a slot that could not be tried, while another one opened.
+pub(super) fn slot_unavailable(label: &str, why: &Unavailable) -> Message {
+    Message::new(kinds::SLOT_UNAVAILABLE, unavailable(label, why))
+}
+
+/// The reason may be another program's words.
+fn unavailable(label: &str, why: &Unavailable) -> String {
+    format!("key slot {} is unavailable: {}", quoted(label), escaped(&why.to_string()))
 }
 
 /// What is said when slots were added or removed.
@@ -279,6 +289,10 @@ fn unlock(path: &Path, failure: &UnlockFailure, slots: &[(String, String)]) -> M
                     "wrong passphrase or key, or the key slot is damaged".to_owned(),
                 );
                 if slots.is_empty() { message } else { message.hint(format!("the key slots are: {slots}")) }
+            }
+            UnlockError::Unavailable(skipped) => {
+                cannot(kinds::SLOT_UNAVAILABLE, unavailable(skipped.label.as_str(), &skipped.why))
+                    .hint(format!("the key slots are: {slots}"))
             }
             UnlockError::NoSuchSlot { label } => {
                 cannot(kinds::NO_SUCH_SLOT, format!("no key slot has the label {}", quoted(label.as_str())))

@@ -196,6 +196,7 @@ pub(super) fn warning(warning: &Warning) -> Message {
         Warning::OlderThanSeen { path, generation, seen } => session::older(path, *generation, *seen, false),
         Warning::Unpinned(path, why) => session::unpinned(path, why),
         Warning::SlotsChanged(path, news) => session::slots_changed(path, news),
+        Warning::SlotUnavailable(label, why) => session::slot_unavailable(label, why),
         Warning::WeakPassphrase => Message::new(
             kinds::WEAK_PASSPHRASE,
             "this passphrase is easy to guess for whoever has a copy of the vault",

@@ -13,6 +13,7 @@ use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
 use vault_core::store::{self, Lock, StoreError};
 use vault_core::vault::blob::{BlobError, BlobWriter};
 use vault_core::vault::edit::{Edit, NewValue, Outcome, Saved, Update};
+use vault_core::vault::pin::Sighting;
 use vault_core::vault::{Counts, LockedVault, UnlockFailure, UnlockedVault, Value};
 
 use super::{Change, Committed, Expect, Facts, Opened, PathPins, PinError, Session, SessionError};
@@ -54,15 +55,7 @@ impl Local {
     ) -> Result<Self, SessionError> {
         match locked.unlock(credentials, policy) {
             Ok(vault) => Ok(Self::of(path, vault)),
-            Err(still) => {
-                let slots = still
-                    .vault
-                    .slots()
-                    .iter()
-                    .map(|slot| (slot.label.as_str().to_owned(), slot.kind.name().to_owned()));
-                let slots = slots.collect();
-                Err(SessionError::Unlock { path: path.to_owned(), reason: still.reason, slots })
-            }
+            Err(still) => Err(SessionError::of_still_locked(path, *still)),
         }
     }
 
@@ -281,6 +274,22 @@ impl Local {
         Ok(())
     }
 
+    /// Stores a vault whose slots or master key were changed, and remembers it as the one that belongs here.
+    pub(crate) fn save_slots(
+        &mut self,
+        lock: Lock,
+        before: &UnlockedVault,
+        saved: &Saved,
+    ) -> Result<(), SessionError> {
+        let stored =
+            lock.replace(&saved.text).map_err(|error| SessionError::Save(self.path.clone(), error))?;
+        // It is stored: what cannot be read of it again is said by whoever reads it next.
+        if let (Some(pins), Ok(stored)) = (&mut self.pins, LockedVault::open(Arc::new(stored))) {
+            pins.accept(&Sighting::after_slots(before, &stored, saved.seal, saved.generation));
+        }
+        Ok(())
+    }
+
     /// Nothing is changed in a vault that is older than what was seen here.
     fn check_pins(&mut self, vault: &UnlockedVault) -> Result<(), SessionError> {
         let Some(pins) = &mut self.pins else { return Ok(()) };
@@ -294,7 +303,7 @@ impl Local {
     }
 
     fn pin(&self, error: PinError) -> SessionError {
-        SessionError::Pin(self.path.clone(), error)
+        SessionError::pin(&self.path, error)
     }
 
     fn broken(&self, error: VerifyError) -> SessionError {

@@ -3,9 +3,10 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use vault_core::format::slot::{Label, SlotKind, SlotLine};
+use vault_core::format::slot::SlotKind;
 use vault_core::keys::age::parse_identities_asking;
-use vault_core::keys::ask::Asker;
+use vault_core::keys::ask::{Asker, cannot_ask};
+use vault_core::keys::keyring::{OsKeyring, Prompts};
 use vault_core::keys::machine::MachineKey;
 use vault_core::keys::recovery::RecoveryCode;
 use vault_core::keys::{Credential, UnlockPolicy};
@@ -18,7 +19,8 @@ use crate::context::{Environment, UnlockSource, Unlocker, unlock_sources};
 use crate::escape::quoted_path;
 use crate::failure::Failure;
 use crate::input::{self, MAX_IDENTITIES, MAX_PASSPHRASE, Place};
-use crate::prompt::PromptError;
+use crate::message::Voice;
+use crate::prompt::{PromptError, asker};
 use crate::sys::askpass::{self, AskError};
 
 /// What to unlock with, and what named it.
@@ -68,11 +70,9 @@ fn credential(
     Ok(match what {
         Unlocker::IdentityFile(file) => {
             let (text, place) = named(run, file, "identities", MAX_IDENTITIES)?;
-            identities(&text, place, &super::asker(run))?
+            identities(run, &text, place)?
         }
-        Unlocker::Identities(text) => {
-            identities(text, Place::Variable("VAULT_IDENTITY"), &super::asker(run))?
-        }
+        Unlocker::Identities(text) => identities(run, text, Place::Variable("VAULT_IDENTITY"))?,
         Unlocker::MachineKeyFile(file) => {
             let (text, place) = named(run, file, "the machine key", MAX_IDENTITIES)?;
             machine_key(input::without_newline(text), place)?
@@ -101,11 +101,7 @@ fn asked(
     path: &Path,
     locked: Option<&LockedVault>,
 ) -> Result<Credential, Failure> {
-    let wanted =
-        |slot: &&SlotLine| run.global.unlock.slot.as_deref().is_none_or(|label| slot.label.as_str() == label);
-    let has = |what: fn(&SlotKind) -> bool| {
-        locked.is_none_or(|locked| locked.slots().iter().filter(wanted).any(|slot| what(&slot.kind)))
-    };
+    let has = |what: fn(&SlotKind) -> bool| locked.is_none_or(|locked| has_slot(run, locked, what));
     let passphrase = has(|kind| matches!(kind, SlotKind::Passphrase(_)));
     let recovery = !passphrase && has(|kind| matches!(kind, SlotKind::Recovery(_)));
     let is_program = !matches!(whom, Unlocker::Terminal);
@@ -132,7 +128,17 @@ fn asked(
     if passphrase {
         return Ok(Credential::Passphrase(Passphrase::new(answer.expose().to_vec())));
     }
-    recovery_code(&answer, Place::Typed)
+    Ok(recovery_code(&answer, Place::Typed)?)
+}
+
+/// Whether somebody can be asked for what one of the slots wants.
+pub(crate) fn can_ask(run: &mut Run<'_>, locked: &LockedVault) -> bool {
+    let typed = |kind: &SlotKind| matches!(kind, SlotKind::Passphrase(_) | SlotKind::Recovery(_));
+    let program = unlock_sources(&run.global.unlock.options(), &run.environment, &run.config)
+        .iter()
+        .any(|source| matches!(source.what, Unlocker::Askpass(_) | Unlocker::Pinentry(_)));
+    let display = program && run.prompt.is_allowed() && run.environment.has_display();
+    has_slot(run, locked, typed) && (display || run.prompt.can_ask())
 }
 
 fn by(program: &OsStr, asking: &'static str) -> impl FnOnce(AskError) -> Failure {
@@ -140,17 +146,12 @@ fn by(program: &OsStr, asking: &'static str) -> impl FnOnce(AskError) -> Failure
     move |error| Failure::Asker { program, error, asking }
 }
 
-/// A slip is told here, before any key is derived.
-fn recovery_code(text: &Secret, place: Place) -> Result<Credential, Failure> {
-    let code =
-        RecoveryCode::parse(text.expose()).map_err(|error| SessionError::RecoveryCode(place, error))?;
-    Ok(Credential::RecoveryCode(code.passphrase()))
-}
-
-/// Whether there is a slot that a keyring of the system opens, and that may be tried.
-pub(crate) fn has_keyring(locked: &LockedVault, only: Option<&Label>) -> bool {
-    let wanted = |slot: &&SlotLine| only.is_none_or(|label| slot.label == *label);
-    locked.slots().iter().filter(wanted).any(|slot| matches!(slot.kind, SlotKind::Keyring(_)))
+/// A code that was mistyped is known as such before any work is spent on it.
+fn recovery_code(text: &Secret, place: Place) -> Result<Credential, SessionError> {
+    match RecoveryCode::parse(text.expose()) {
+        Ok(code) => Ok(Credential::RecoveryCode(code.passphrase())),
+        Err(error) => Err(SessionError::RecoveryCode(place, error)),
+    }
 }
 
 /// Whether there is a slot for a passphrase.
@@ -240,10 +241,47 @@ fn named(
     Ok((input::file(file, limit)?, Place::File(file.to_owned())))
 }
 
-fn identities(text: &Secret, place: Place, asker: &Asker) -> Result<Credential, SessionError> {
-    parse_identities_asking(text, asker)
+/// Identities; who asks for the passphrase of an ssh key, or for what a plugin wants, is at the terminal.
+fn identities(run: &mut Run<'_>, text: &Secret, place: Place) -> Result<Credential, SessionError> {
+    let asker = slot_asker(run);
+    parse_identities_asking(text, &asker)
         .map(Credential::Identities)
         .map_err(|error| SessionError::Identities(place, error))
+}
+
+/// Whoever answers what a plugin asks when a slot is made for its recipient.
+pub(crate) fn slot_asker(run: &mut Run<'_>) -> Asker {
+    if run.prompt.can_ask() { asker(show(run.voice)) } else { cannot_ask() }
+}
+
+/// The keyrings of this machine: one may show a prompt of its own only where there is a display for it.
+pub(crate) fn keyrings(run: &Run<'_>) -> OsKeyring {
+    let allowed = run.prompt.is_allowed() && run.environment.has_display();
+    OsKeyring::new(if allowed { Prompts::Allowed } else { Prompts::Never })
+}
+
+/// A plugin's message is said as our own are.
+fn show(voice: Voice) -> impl Fn(&str) {
+    move |message| voice.report_lines(&[message.to_owned()])
+}
+
+/// Whether one of the slots that may be opened is of this kind.
+pub(crate) fn has_slot(run: &Run<'_>, locked: &LockedVault, what: fn(&SlotKind) -> bool) -> bool {
+    let label = run.global.unlock.slot.as_deref();
+    let mut slots = locked.slots().iter();
+    slots.any(|slot| label.is_none_or(|label| slot.label.as_str() == label) && what(&slot.kind))
+}
+
+/// The keyring of the system, which is used where nothing is named and a slot wants it. It may show a prompt of its own only
+/// where there is a display for it.
+pub(crate) fn keyring(run: &Run<'_>, locked: &LockedVault) -> Option<Credential> {
+    let is_named = unlock_sources(&run.global.unlock.options(), &run.environment, &run.config)
+        .iter()
+        .any(|source| !source.what.asks());
+    if is_named || !has_slot(run, locked, |kind| matches!(kind, SlotKind::Keyring(_))) {
+        return None;
+    }
+    Some(Credential::Keyring(keyrings(run)))
 }
 
 fn machine_key(text: Secret, place: Place) -> Result<Credential, SessionError> {

@@ -10,9 +10,10 @@ use crate::crypto::hash::sha256;
 use crate::error::VerifyError;
 use crate::format::id::{SealId, SlotId};
 use crate::format::roster::Roster;
+use crate::format::slot::SlotLine;
 use crate::format::text;
 use crate::keys::VaultId;
-use crate::vault::UnlockedVault;
+use crate::vault::{LockedVault, UnlockedVault};
 
 /// What is remembered of the vault at one path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -117,14 +118,11 @@ impl Sighting {
     /// Of an unlocked vault.
     #[must_use]
     pub fn of(vault: &UnlockedVault) -> Self {
-        let slots = vault.slots().iter();
         Self {
             id: vault.id(),
             generation: vault.generation(),
             tips: vault.tips().to_vec(),
-            slots: slots
-                .map(|slot| (slot.id, slot.kind.name().to_owned(), slot.label.as_str().to_owned()))
-                .collect(),
+            slots: slots_of(vault.slots()),
             removed: vault.roster().removed.iter().map(|removed| removed.id).collect(),
         }
     }
@@ -134,6 +132,21 @@ impl Sighting {
     pub fn after(vault: &UnlockedVault, seal: SealId, generation: u64) -> Self {
         Self { generation, tips: vec![seal], ..Self::of(vault) }
     }
+
+    /// Of the vault as it was stored with other slots, or under another master key, by a save with this seal.
+    #[must_use]
+    pub fn after_slots(before: &UnlockedVault, stored: &LockedVault, seal: SealId, generation: u64) -> Self {
+        let slots = slots_of(stored.slots());
+        let gone =
+            before.slots().iter().map(|slot| slot.id).filter(|id| slots.iter().all(|slot| slot.0 != *id));
+        let mut removed = Self::of(before).removed;
+        removed.extend(gone);
+        Self { id: stored.id(), generation, tips: vec![seal], slots, removed }
+    }
+}
+
+fn slots_of(lines: &[SlotLine]) -> Vec<(SlotId, String, String)> {
+    lines.iter().map(|slot| (slot.id, slot.kind.name().to_owned(), slot.label.as_str().to_owned())).collect()
 }
 
 impl UnlockedVault {
