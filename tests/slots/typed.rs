@@ -101,15 +101,16 @@ fn a_removal_asks_and_the_slot_in_use_asks_for_the_vault_s_name() {
     on_terminal(remove("machine"), &[("Type the name", &types("yes"))]).exits(8).shows("secrets.vault");
     remove("other").without_terminal().fails(4, "needs-yes").says("--yes");
     remove("machine").arg("--yes").without_terminal().fails(4, "needs-yes").says("--confirm secrets.vault");
-    remove("nobody").fails(3, "slot-not-found").says("machine, other");
+    remove("nobody").fails(3, "slot-not-found").says("the key slots are: ");
     let labels = |home: &Home| {
         let listed = home.vault(["slot", "list", "--json"]).ok().json();
         let slots = listed["slots"].as_array().unwrap().clone();
         slots.iter().map(|slot| slot["label"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(labels(&home), ["machine", "other"]);
-    let no = types("n");
-    on_terminal(remove("machine"), &[("Type the name", &types("secrets.vault")), ("otate", &no)]).exits(0);
+    let mut left = labels(&home);
+    left.sort();
+    assert_eq!(left, ["machine", "other"]);
+    on_terminal(remove("machine"), &[("Type the name", &types("secrets.vault"))]).exits(0);
     home.vault(["slot", "remove", "other", "--confirm", "secrets.vault"])
         .env("VAULT_MACHINE_KEY_FILE", &key)
         .fails(1, "last-slot")

@@ -39,7 +39,7 @@ use crate::cli::{Cli, Command, Global};
 use crate::context::{self, Config, Environment, Location};
 use crate::failure::Failure;
 use crate::input::StdinClaim;
-use crate::message::{Exit, Status, Voice, Warning};
+use crate::message::{Exit, Voice, Warning};
 use crate::output::Output;
 use crate::prompt::Prompt;
 use crate::session::{self, Local, PathPins, Session, SessionError, Terms};
