@@ -124,14 +124,19 @@ impl Run<'_> {
         Ok(context::own_vault(self.global.file.as_deref(), &self.environment, &self.folder)?)
     }
 
-    /// Opens the vault that is meant, and unlocks it.
-    fn open(&mut self) -> Result<(PathBuf, Local), Failure> {
+    /// Opens the vault that is meant, wherever its keys are.
+    fn open(&mut self) -> Result<(PathBuf, Box<dyn Session>), Failure> {
         let path = self.location()?.path;
-        let session = self.unlock(&path)?;
+        let session = self.open_at(&path)?;
         Ok((path, session))
     }
 
-    /// Unlocks the vault at this path.
+    /// Opens the vault at this path, wherever its keys are.
+    fn open_at(&mut self, path: &Path) -> Result<Box<dyn Session>, Failure> {
+        Ok(Box::new(self.unlock(path)?))
+    }
+
+    /// Unlocks the vault at this path in this process.
     fn unlock(&mut self, path: &Path) -> Result<Local, Failure> {
         let locked = session::open_locked(path)?;
         let policy = session::policy(self)?;

@@ -82,8 +82,7 @@ fn get(
         return Ok(Exit::Failed);
     }
     ask_only_a_person(run, Stdin::is_terminal());
-    let path = run.own_location()?.path;
-    let mut session = run.unlock(&path)?;
+    let mut session = run.open_at(&run.own_location()?.path)?;
     let user = username.as_deref().map_or(User::Any, User::Named);
     let Some(found) = items::find(&mut session, &candidates(service), user)? else {
         return Ok(Exit::Failed);
@@ -112,8 +111,7 @@ fn store(run: &mut Run<'_>, service: &str, username: &str) -> Result<Exit, Failu
     refuse_disabled(run)?;
     let item = Item::new(service, username).map_err(Failure::ItemTooLong)?;
     ask_only_a_person(run, true);
-    let path = run.own_location()?.path;
-    let mut session = run.unlock(&path)?;
+    let mut session = run.open_at(&run.own_location()?.path)?;
     let value = match piped(run)? {
         Some(value) => set::stored(&mut session, value, limits::ATTACHMENT_DEFAULT)?,
         None => {
@@ -143,8 +141,7 @@ fn remove(run: &mut Run<'_>, service: &str, username: &str) -> Result<Exit, Fail
     ask_only_a_person(run, Stdin::is_terminal());
     let missing = "no such password";
     let Ok(item) = Item::new(service, username) else { return Ok(say(run, missing, Exit::Failed)) };
-    let path = run.own_location()?.path;
-    let mut session = run.unlock(&path)?;
+    let mut session = run.open_at(&run.own_location()?.path)?;
     match items::remove(&mut session, &item)? {
         true => Ok(Exit::Ok),
         false => Ok(say(run, missing, Exit::Failed)),

@@ -29,8 +29,7 @@ pub(super) fn run(run: &mut Run<'_>) -> Result<Exit, Failure> {
     let mut request: BTreeMap<_, _> = request.into_iter().map(|item| (item.name, item.value)).collect();
     // Whoever calls is a library in some program: there is nobody to ask.
     run.prompt = Prompt::never();
-    let path = run.own_location()?.path;
-    let mut session = run.unlock(&path)?;
+    let mut session = run.open_at(&run.own_location()?.path)?;
     let answer = answer(&mut session, &mut request)?;
     run.output.secret(&answer.into_secret(), Binary::Write)?;
     Ok(Exit::Ok)
