@@ -1,5 +1,6 @@
 //! What was typed: the grammar of the command line. The comments here are the help.
 
+mod doors;
 mod entries;
 mod vaults;
 
@@ -13,6 +14,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 
 use crate::context::{RunSecret, UnlockOptions};
 
+pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use vaults::{
     Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
@@ -197,6 +199,8 @@ pub(crate) enum Command {
     Check(Check),
     Status(Status),
     Trust(Trust),
+    Keyring(Keyring),
+    Door(Door),
     Completions(Completions),
     Man(Man),
     Help(Help),
