@@ -7,6 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use vault_core::format::entry::{EntryName, NameError};
+use vault_core::item::ItemTooLong;
 use vault_core::keys::NewSlotError;
 use vault_core::keys::age::RecipientError;
 use vault_core::store::ReplaceError;
@@ -189,6 +190,14 @@ pub(crate) enum Failure {
     NothingToSalvage(PathBuf),
     /// Key slots.
     Slot(SlotFailure),
+    /// Something of somebody else stands where a door's file belongs.
+    DoorTaken(PathBuf),
+    /// What our Python module asked for is no request.
+    DoorRequest,
+    /// A service or user is too long to be kept.
+    ItemTooLong(ItemTooLong),
+    /// Python's keyring was switched off by the user.
+    KeyringDisabled,
     /// Opening, changing or saving the vault.
     Session(SessionError),
     /// A warning, with `--strict`.

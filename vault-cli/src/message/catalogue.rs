@@ -158,6 +158,9 @@ kinds! {
     EDITOR = "editor", Failed, "There is no editor, or it failed.";
     NOT_EDITABLE = "not-editable", Failed, "The value is no text, or too long for an editor.";
     NOTHING_TO_SALVAGE = "nothing-to-salvage", Integrity, "Nothing of a damaged file opens.";
+    DOOR_TAKEN = "door-taken", Conflict, "Something of somebody else stands where a door's file belongs.";
+    DOOR_REQUEST = "door-request", Usage, "A request through a door is not understood.";
+    KEYRING_DISABLED = "keyring-disabled", Failed, "Python's keyring was switched off, so nothing is stored through it.";
     DECLINED = "declined", Declined, "You said no.";
     BUG = "bug", Internal, "Something that cannot happen did.";
     ENTRY_EXPIRED = "entry-expired", Failed, "A warning: the entry is past its expiry.";

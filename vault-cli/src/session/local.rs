@@ -13,7 +13,6 @@ use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
 use vault_core::store::{self, Lock, StoreError};
 use vault_core::vault::blob::{BlobError, BlobWriter};
 use vault_core::vault::edit::{Edit, NewValue, Outcome, Saved, Update};
-use vault_core::vault::pin::Sighting;
 use vault_core::vault::{Counts, LockedVault, UnlockFailure, UnlockedVault, Value};
 
 use super::{Change, Committed, Expect, Facts, Opened, PathPins, PinError, Session, SessionError};
@@ -267,25 +266,11 @@ impl Local {
         before: &UnlockedVault,
         saved: &Saved,
     ) -> Result<(), SessionError> {
-        lock.replace(&saved.text).map_err(|error| SessionError::Save(self.path.clone(), error))?;
-        if let Some(pins) = &mut self.pins {
-            pins.saved(before, saved);
-        }
-        Ok(())
-    }
-
-    /// Stores a vault whose slots or master key were changed, and remembers it as the one that belongs here.
-    pub(crate) fn save_slots(
-        &mut self,
-        lock: Lock,
-        before: &UnlockedVault,
-        saved: &Saved,
-    ) -> Result<(), SessionError> {
         let stored =
             lock.replace(&saved.text).map_err(|error| SessionError::Save(self.path.clone(), error))?;
         // It is stored: what cannot be read of it again is said by whoever reads it next.
         if let (Some(pins), Ok(stored)) = (&mut self.pins, LockedVault::open(Arc::new(stored))) {
-            pins.accept(&Sighting::after_slots(before, &stored, saved.seal, saved.generation));
+            pins.saved(before, &stored, saved);
         }
         Ok(())
     }

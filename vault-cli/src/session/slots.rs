@@ -65,7 +65,7 @@ impl Local {
         }
         let random = &mut vault_core::crypto::random::SystemRandom;
         let saved = edit.finish(&self.author, None, random).map_err(|error| self.cannot(error))?;
-        self.save_slots(lock, &vault, &saved)?;
+        self.save(lock, &vault, &saved)?;
         Ok(Committed { outcomes: Vec::new(), generation: saved.generation })
     }
 
