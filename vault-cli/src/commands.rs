@@ -4,21 +4,26 @@ mod check;
 mod compact;
 mod completions;
 mod copy;
+mod diff;
 mod edit;
 mod export;
 mod fork;
 mod generate;
 mod get;
 mod help;
+mod history;
 mod import;
 mod init;
 mod list;
+mod log;
 mod man;
 mod remove;
 mod rename;
+mod scan;
 mod set;
 mod show;
 mod slots;
+mod states;
 mod status;
 
 use std::ffi::OsString;
@@ -101,6 +106,10 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Import(arguments) => import::run(run, arguments),
         Command::Export(arguments) => export::run(run, arguments),
         Command::Check(arguments) => check::run(run, arguments),
+        Command::Diff(arguments) => diff::run(run, arguments),
+        Command::Log(arguments) => log::run(run, arguments),
+        Command::History(arguments) => history::run(run, arguments),
+        Command::Scan(arguments) => scan::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
         Command::Completions(arguments) => completions::run(run, arguments),
         Command::Man(arguments) => man::run(run, arguments),
