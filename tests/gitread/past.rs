@@ -108,9 +108,9 @@ fn values_are_shown_to_a_terminal_only() {
 #[test]
 fn a_state_that_is_not_there_is_named() {
     let work = Work::new();
-    work.vault(["diff", "nonsense"]).fails(3, "no-revision");
+    work.vault(["diff", "nonsense"]).fails(3, "commit-not-found");
     work.vault(["get", "a", "--at", "--upload-pack=x"]).exits(2);
-    work.vault(["get", "a", "--at=-x"]).fails(3, "no-revision");
+    work.vault(["get", "a", "--at=-x"]).fails(3, "commit-not-found");
     let first = work.git(["rev-list", "--max-parents=0", "HEAD"]).ok().text().trim().to_owned();
     work.vault(["get", "a", "--at", &first]).fails(3, "entry-not-found");
     let home = Home::with_vault();

@@ -1,8 +1,9 @@
 //! Many values in much text: found in one pass, in the forms in which values leak.
 //!
-//! A bit for each hash of a pattern's first eight bytes tells nearly everywhere that nothing begins there; the rest is
-//! looked up and compared. Values, patterns and these tables are in memory that is wiped. What is searched is not: it is
-//! on the disk in any case.
+//! Every fourth place of the text is looked at: whatever of at least eight bytes is there has five of its first eight
+//! bytes at one of these places. A bit for each hash of five such bytes tells nearly everywhere that it is none; the rest
+//! is looked up and compared. Values, patterns and these tables are in memory that is wiped. What is searched is not: it
+//! is on the disk in any case.
 
 mod forms;
 
@@ -22,8 +23,8 @@ pub(crate) struct Patterns {
     filter: Zeroizing<Vec<u64>>,
     /// How far a hash is shifted to be a bit's number.
     shift: u32,
-    /// The first eight bytes of each pattern, ascending, and the pattern's number.
-    firsts: Zeroizing<Vec<(u64, u32)>>,
+    /// Windows of all patterns, ascending, with the pattern's number and where in it the window is.
+    windows: Zeroizing<Vec<(u64, u32, u8)>>,
     longest: usize,
 }
 
@@ -57,8 +58,8 @@ impl Patterns {
             all: Vec::new(),
             filter: Zeroizing::new(Vec::new()),
             shift: 0,
-            firsts: Zeroizing::new(Vec::new()),
-            longest: WINDOW,
+            windows: Zeroizing::new(Vec::new()),
+            longest: SHORTEST,
         };
         for (value, bytes) in values.enumerate() {
             forms::each(bytes, &mut |form, pattern| patterns.add(value, form, pattern));
@@ -70,7 +71,7 @@ impl Patterns {
     fn add(&mut self, value: usize, form: Form, pattern: &[u8]) {
         let own = self.all.iter().rev().take_while(|other| other.value == value);
         let known = own.into_iter().any(|other| self.bytes(other) == pattern);
-        if pattern.len() < WINDOW || known {
+        if pattern.len() < SHORTEST || known {
             return;
         }
         self.all.push(Pattern { start: self.text.as_slice().len(), length: pattern.len(), value, form });
@@ -83,19 +84,29 @@ impl Patterns {
     }
 
     fn index(&mut self) {
-        let bits = (self.all.len() * BITS_FOR_A_PATTERN).next_power_of_two().clamp(LEAST_BITS, MOST_BITS);
+        let count = self.all.len() * STEP;
+        let bits = (count * BITS_FOR_A_WINDOW).next_power_of_two().clamp(LEAST_BITS, MOST_BITS);
         self.shift = u64::BITS - bits.trailing_zeros();
         // Neither grows afterwards, so no copy is left behind.
         let mut filter = Zeroizing::new(vec![0; bits / 64]);
-        let mut firsts = Zeroizing::new(Vec::with_capacity(self.all.len()));
+        let mut windows = Zeroizing::new(Vec::with_capacity(count));
         for (number, pattern) in (0_u32..).zip(&self.all) {
-            let first = window(self.bytes(pattern));
-            let bit = hash(first) >> self.shift;
-            filter[usize::try_from(bit / 64).unwrap_or_default()] |= 1 << (bit % 64);
-            firsts.push((first, number));
+            for (at, bytes) in (0_u8..).zip(self.bytes(pattern).windows(WINDOW).take(STEP)) {
+                let window = window(bytes);
+                let (word, bit) = self.place(window);
+                filter[word] |= bit;
+                windows.push((window, number, at));
+            }
         }
-        firsts.sort_unstable();
-        (self.filter, self.firsts) = (filter, firsts);
+        windows.sort_unstable();
+        (self.filter, self.windows) = (filter, windows);
+    }
+
+    /// Where a window's bit is. Its high bits depend on all bytes.
+    fn place(&self, window: u64) -> (usize, u64) {
+        let bit = window.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift;
+        // A shift leaves fewer than 23 bits.
+        (usize::try_from(bit / 64).unwrap_or_default(), 1 << (bit % 64))
     }
 
     /// Whether there is anything to look for.
@@ -132,27 +143,43 @@ impl Patterns {
 
     /// All patterns that begin in the first `starts` bytes of a chunk; `at` is moved to the end of these.
     fn search_chunk(&self, chunk: &[u8], starts: usize, at: &mut Position, found: &mut dyn FnMut(Hit)) {
+        let mut hits = Vec::new();
+        let mut place = 0;
+        // A step back from the end of these, so that none of them is passed over.
+        let end = (starts + STEP + WINDOW - 1).min(chunk.len());
+        for bytes in chunk[..end].windows(WINDOW).step_by(STEP) {
+            let window = window(bytes);
+            let (word, bit) = self.place(window);
+            if self.filter[word] & bit != 0 {
+                self.look(chunk, starts, place, window, &mut hits);
+            }
+            place += STEP;
+        }
+        hits.sort_unstable();
         let mut done = 0;
-        let end = (starts + WINDOW - 1).min(chunk.len());
-        for (start, bytes) in chunk[..end].windows(WINDOW).enumerate() {
-            let first = window(bytes);
-            let bit = hash(first) >> self.shift;
-            // The shift leaves a number of a bit that is there.
-            if self.filter[usize::try_from(bit / 64).unwrap_or_default()] >> (bit % 64) & 1 == 0 {
-                continue;
-            }
-            let from = self.firsts.partition_point(|(other, _)| *other < first);
-            for (_, number) in self.firsts[from..].iter().take_while(|(other, _)| *other == first) {
-                let pattern = &self.all[usize::try_from(*number).unwrap_or_default()];
-                if chunk[start..].starts_with(self.bytes(pattern)) {
-                    at.pass(&chunk[done..start]);
-                    done = start;
-                    let Position { offset, line, column } = *at;
-                    found(Hit { value: pattern.value, form: pattern.form, offset, line, column });
-                }
-            }
+        for (start, number) in hits {
+            at.pass(&chunk[done..start]);
+            done = start;
+            let Pattern { value, form, .. } = self.all[number];
+            let Position { offset, line, column } = *at;
+            found(Hit { value, form, offset, line, column });
         }
         at.pass(&chunk[done..starts]);
+    }
+
+    /// Compares the patterns that have this window.
+    fn look(&self, chunk: &[u8], starts: usize, place: usize, window: u64, hits: &mut Vec<(usize, usize)>) {
+        let from = self.windows.partition_point(|(other, ..)| *other < window);
+        for (_, number, at) in self.windows[from..].iter().take_while(|(other, ..)| *other == window) {
+            let number = usize::try_from(*number).unwrap_or_default();
+            // What began before this chunk was found in the one before.
+            let Some(start) = place.checked_sub(usize::from(*at)).filter(|start| *start < starts) else {
+                continue;
+            };
+            if chunk[start..].starts_with(self.bytes(&self.all[number])) {
+                hits.push((start, number));
+            }
+        }
     }
 }
 
@@ -196,24 +223,24 @@ fn fill(stream: &mut dyn Read, buffer: &mut [u8], filled: &mut usize) -> io::Res
     Ok(false)
 }
 
+/// Five bytes as a number.
 fn window(bytes: &[u8]) -> u64 {
-    bytes.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
-}
-
-/// Its high bits depend on all bytes.
-fn hash(first: u64) -> u64 {
-    let mixed = first ^ (first >> 29);
-    mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    match *bytes {
+        [a, b, c, d, e] => u64::from(u32::from_le_bytes([a, b, c, d])) | u64::from(e) << 32,
+        _ => 0,
+    }
 }
 
 /// Values of fewer bytes would be found everywhere.
 pub(crate) const SHORTEST: usize = 8;
-/// How many bytes of a pattern are looked at at once.
-const WINDOW: usize = 8;
+/// How many bytes are looked at at once.
+const WINDOW: usize = 5;
+/// From one place to the next: all that begin between two have a whole window at the second.
+const STEP: usize = SHORTEST - WINDOW + 1;
 /// What is read at once.
 const CHUNK: usize = 1 << 20;
-/// So that one place in 128 is looked at twice.
-const BITS_FOR_A_PATTERN: usize = 128;
+/// So that one place in 32 at most is looked at twice.
+const BITS_FOR_A_WINDOW: usize = 32;
 const LEAST_BITS: usize = 1 << 12;
 /// A table of 512 KiB stays in a core's cache.
 const MOST_BITS: usize = 1 << 22;

@@ -115,6 +115,10 @@ impl Session for Box<dyn Session> {
     fn facts(&self) -> Facts {
         (**self).facts()
     }
+
+    fn log(&mut self) -> Result<Log, SessionError> {
+        (**self).log()
+    }
 }
 
 /// An entry with its values.

@@ -9,7 +9,7 @@ use vault_core::vault::LockedVault;
 use super::Run;
 use crate::context::{Unlocker, unlock_sources};
 use crate::failure::Failure;
-use crate::session::{self, Credentials, Local, SessionError, has_passphrase};
+use crate::session::{self, Credentials, Local, Session, SessionError, has_passphrase};
 use crate::sys::revisions::Repository;
 
 /// Unlocks one state of a vault after another, with the same master key where that is possible.
@@ -73,7 +73,7 @@ impl States {
 ///
 /// # Errors
 /// [`Failure::Revision`], and as for any unlock.
-pub(super) fn open_at(run: &mut Run<'_>, revision: &str) -> Result<(PathBuf, Local), Failure> {
+pub(super) fn open_at(run: &mut Run<'_>, revision: &str) -> Result<(PathBuf, Box<dyn Session>), Failure> {
     let path = run.location()?.path;
     let repository = Repository::of(&run.folder, &path)?;
     let commit = repository.commit(revision)?;
@@ -84,7 +84,7 @@ pub(super) fn open_at(run: &mut Run<'_>, revision: &str) -> Result<(PathBuf, Loc
         error => error,
     })?;
     let session = states.into_last().ok_or(Failure::Bug("no state".to_owned()))?;
-    Ok((path, session))
+    Ok((path, Box::new(session)))
 }
 
 /// A state's text, as far as it can be read without a key.

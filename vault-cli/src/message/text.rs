@@ -38,7 +38,7 @@ pub(super) fn message(failure: &Failure) -> Message {
         .hint("name the file that holds it, or use VAULT_MACHINE_KEY or VAULT_IDENTITY"),
         Failure::UnknownTopic(topic) => {
             Message::new(kinds::UNKNOWN_TOPIC, format!("no help on {}", quoted(topic)))
-                .hint("topics are the commands and exit-codes; see: vault help")
+                .hint("topics are the commands, exit-codes and policy; see: vault help")
         }
         Failure::Context(error) => context(error),
         Failure::CurrentFolder(error) => {
