@@ -69,8 +69,8 @@ impl Patterns {
     }
 
     fn add(&mut self, value: usize, form: Form, pattern: &[u8]) {
-        let own = self.all.iter().rev().take_while(|other| other.value == value);
-        let known = own.into_iter().any(|other| self.bytes(other) == pattern);
+        let mut own = self.all.iter().rev().take_while(|other| other.value == value);
+        let known = own.any(|other| self.bytes(other) == pattern);
         if pattern.len() < SHORTEST || known {
             return;
         }
@@ -226,7 +226,7 @@ fn fill(stream: &mut dyn Read, buffer: &mut [u8], filled: &mut usize) -> io::Res
 /// Five bytes as a number.
 fn window(bytes: &[u8]) -> u64 {
     match *bytes {
-        [a, b, c, d, e] => u64::from(u32::from_le_bytes([a, b, c, d])) | u64::from(e) << 32,
+        [a, b, c, d, e] => u64::from(u32::from_le_bytes([a, b, c, d])) | (u64::from(e) << 32),
         _ => 0,
     }
 }

@@ -203,7 +203,7 @@ mod tests {
             assert!(!forms_in(key.as_bytes(), text.as_bytes()).is_empty());
         }
         assert!(forms_in(key.as_bytes(), b"-----BEGIN OPENSSH PRIVATE KEY-----\nother\n").is_empty());
-        let binary: Vec<u8> = (0..10_000_u32).map(|i| (i * 7 % 251) as u8 | 0x80).collect();
+        let binary: Vec<u8> = (0..10_000_u32).map(|i| u8::try_from(i * 7 % 251).unwrap() | 0x80).collect();
         assert!(forms_in(&binary, &binary).contains(&Form::Raw));
     }
 }
