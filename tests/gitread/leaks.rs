@@ -31,14 +31,14 @@ fn leaks_are_found_in_every_form_with_their_place_and_without_the_value() {
         ran.lines(),
         [
             "conf.json:1:7: app/password#secret (json)",
-            "header.txt:1:28: app/password#secret (base64)",
+            "header.txt:1:29: app/password#secret (base64)",
             "hex.bin:1:3: app/password#secret (hex)",
             "src/.env:1:10: app/password#secret (url)",
             "src/raw.txt:2:7: app/password#secret",
         ]
     );
     assert!(ran.stderr.contains("5 copies of values of the vault found"), "{ran:?}");
-    assert!(ran.stderr.contains("1 values of fewer than 8 bytes were not looked for"), "{ran:?}");
+    assert!(ran.stderr.contains("of fewer than 8 bytes were not looked for: 1"), "{ran:?}");
     assert!(!format!("{ran:?}").contains("hunter2"), "{ran:?}");
     let said = work.vault(["scan", "--json"]).exits(6).json();
     assert_eq!(
@@ -47,7 +47,7 @@ fn leaks_are_found_in_every_form_with_their_place_and_without_the_value() {
     );
     assert_eq!(said["too_short"], json!(["app/password#user"]));
     work.vault(["scan", "clean.txt", "secrets.vault"]).ok();
-    work.vault(["scan", "src"]).fails(6, "leak-found");
+    work.vault(["scan", "src"]).exits(6);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn before_the_first_commit_everything_staged_is_new() {
     work.git(["add", "-A"]).ok();
     assert_eq!(work.vault(["scan", "--staged"]).exits(6).lines(), ["leak:1:1: x#secret"]);
     work.vault(["check", "--staged"]).ok();
-    assert_eq!(work.lines(["diff"]), ["added x: field secret"]);
+    assert_eq!(work.lines(["diff"]), ["added x: field secret", "added slot machine (machine)"]);
 }
 
 #[test]
@@ -103,7 +103,10 @@ fn a_stream_is_looked_through() {
 
 #[test]
 fn what_cannot_be_read_is_not_called_clean() {
-    let work = work();
+    let work = Work::new();
+    work.set("x", VALUE);
+    work.write("leak", VALUE);
+    work.vault(["scan"]).fails(6, "leak-found");
     work.vault(["scan", "nowhere"]).fails(1, "input-unreadable");
     work.vault(["scan"]).locked().without_terminal().fails(4, "locked-no-terminal");
 }

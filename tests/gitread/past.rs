@@ -96,7 +96,7 @@ fn without_a_key_ids_and_slots_are_compared() {
 #[test]
 fn values_are_shown_to_a_terminal_only() {
     let work = Work::new();
-    work.vault(["diff", "--values"]).fails(2, "values-to-program");
+    work.vault(["diff", "--values"]).exits(2).says("standard output is not a terminal");
     work.set("a", "before this");
     work.home.set("a", "after that");
     let line = format!("{} diff --values", crate::crash::program::program().display());

@@ -246,11 +246,11 @@ fn print(run: &mut Run<'_>, report: &Report, values: &[Named], short: &[&Named])
         format!("{path}:{line}:{column}: {}{form}", place(&values[hit.value]))
     }))?;
     if report.left_out > 0 {
-        let text = format!("and {} more places in the same files", report.left_out);
+        let text = format!("places left out, in files with more than {OF_A_FILE}: {}", report.left_out);
         run.voice.status(&Status::Done(text));
     }
     if !short.is_empty() {
-        let text = format!("{} values of fewer than {SHORTEST} bytes were not looked for", short.len());
+        let text = format!("values of fewer than {SHORTEST} bytes were not looked for: {}", short.len());
         run.voice.status(&Status::Done(text));
     }
     if run.global.verbose {
