@@ -260,3 +260,28 @@ fn a_vault_below_the_top_and_one_in_another_repository_are_found() {
     let run = run.env("VAULT_MACHINE_KEY_FILE", work.home.beside("other.key"));
     assert_eq!(run.ok().lines(), ["added a: field secret"]);
 }
+
+#[test]
+fn linked_work_trees_and_submodules_are_repositories_of_their_own() {
+    let work = Work::new();
+    work.set("a", "x");
+    work.git(["worktree", "add", "-q", "side"]).ok();
+    let side = |arguments: &[&str]| work.vault(["--file", "side/secrets.vault"].iter().chain(arguments));
+    side(&["set", "b"]).stdin("y").ok();
+    assert_eq!(side(&["diff"]).ok().lines(), ["added b: field secret"]);
+    assert_eq!(work.lines(["diff"]), [] as [&str; 0]);
+
+    let inner = Work::new();
+    inner.set("c", "z");
+    let from = inner.home.work();
+    let add =
+        ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", from.to_str().unwrap(), "inner"];
+    work.git(add).ok();
+    let inside = |arguments: &[&str]| {
+        let run = work.vault(["--file", "inner/secrets.vault"].iter().chain(arguments));
+        run.env("VAULT_MACHINE_KEY_FILE", inner.home.key())
+    };
+    inside(&["set", "d"]).stdin("y").ok();
+    assert_eq!(inside(&["diff"]).ok().lines(), ["added d: field secret"]);
+    assert_eq!(inside(&["get", "c", "--at", "HEAD"]).ok().stdout, b"z");
+}

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::work::Work;
-use crate::crash::program::script;
+use crate::crash::program::{Home, script};
 
 fn rules(work: &Work, text: &str) {
     work.write("vault.toml", format!("version = 1\n{text}"));
@@ -195,4 +195,22 @@ fn the_job_for_ci_runs_with_and_without_the_key() {
     assert!(ended.text().contains("leak.txt:1:1: deploy/token#secret") && !ended.text().contains("DEPLOYED"));
     work.write("secrets.vault", "<<<<<<< ours\n");
     job().exits(6);
+}
+
+#[test]
+fn vaults_below_the_top_are_found_by_a_hook_and_those_beside_changed_rules() {
+    let work = Work { home: Home::empty() };
+    work.git(["init", "-q", "--template=", "-b", "main"]).ok();
+    std::fs::create_dir_all(work.path("deploy/prod")).unwrap();
+    work.vault(["--file", "deploy/prod/secrets.vault", "init", "--machine"]).ok();
+    work.git(["add", "-A"]).ok();
+    let files = |work: &Work| work.vault(["check", "--staged", "--json"]).ok().json()["files"].clone();
+    assert_eq!(files(&work)[0]["file"], "deploy/prod/secrets.vault");
+    work.commit("first");
+    work.write("deploy/prod/vault.toml", "version = 1\n");
+    work.git(["add", "-A"]).ok();
+    assert_eq!(files(&work)[0]["file"], "deploy/prod/secrets.vault");
+    work.write("deploy/prod/vault.toml", "version = 1\n[slots]\nallowed-kinds = []\n");
+    work.git(["add", "-A"]).ok();
+    work.vault(["check", "--staged"]).fails(6, "against-policy");
 }

@@ -22,7 +22,7 @@ use crate::size::shown;
 use crate::sys::revisions::{GitError, Repository};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Scan) -> Result<Exit, Failure> {
-    let (path, mut session) = run.open()?;
+    let (_, mut session) = run.open()?;
     let opened = session.entries(&|_| true)?;
     drop(session);
     let values = values(opened, run)?;
@@ -32,12 +32,12 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Scan) -> Result<Exit, Failure> 
     let mut report = Report::default();
     if patterns.is_empty() {
         // Nothing can be found, and a tree may be large.
-    } else if arguments.stdin {
+    } else if arguments.stdin || matches!(&arguments.paths[..], [path] if path.as_os_str() == "-") {
         let mut stream = run.stdin.claim("what is to be scanned")?.into_reader();
         let read = report.search(&patterns, &mut stream, "-", &mut Vec::new());
         read.map_err(|error| InputError::Unreadable(Place::Stdin, error))?;
     } else if arguments.staged {
-        staged(&Repository::of(&run.folder, &path)?, &patterns, &mut report)?;
+        staged(&Repository::here(&run.folder)?, &patterns, &mut report)?;
     } else {
         report = tree(arguments, &patterns);
     }
@@ -173,6 +173,11 @@ fn tree(arguments: &Scan, patterns: &Patterns) -> Report {
                     if let Err(error) = read {
                         report.unreadable.push((path.to_owned(), error));
                     }
+                }
+                // What was named and is neither is not called clean.
+                Ok(entry) if entry.depth() == 0 && !entry.file_type().is_some_and(|kind| kind.is_dir()) => {
+                    let error = std::io::Error::other("it is no file and no folder");
+                    report.unreadable.push((entry.into_path(), error));
                 }
                 Ok(_) => return WalkState::Continue,
                 Err(error) => {

@@ -62,19 +62,38 @@ impl Repository {
             Ok::<_, io::Error>(folder.join(file.file_name().unwrap_or_default()))
         });
         let real = real.map_err(|_| none())?;
-        let own_folder = real.parent().ok_or_else(none)?;
-        for (folder, is_current) in [(current, true), (own_folder, false)] {
-            let mut asked =
-                Self { folder: folder.to_owned(), is_current, top: PathBuf::new(), path: PathBuf::new() };
-            let Ok(top) = asked.line(&["rev-parse", "--show-toplevel"])? else { continue };
-            asked.top = PathBuf::from(top);
-            // Its answer has no links in it, as the canonical path has none.
-            if let Ok(path) = real.strip_prefix(&asked.top) {
-                asked.path = path.to_owned();
-                return Ok(asked);
-            }
+        let own = Self::asked(real.parent().ok_or_else(none)?, false, &real)?;
+        let here = Self::asked(current, true, &real)?;
+        match (own, here) {
+            // The variables that a hook gets are for this one: they may name an index of its own.
+            (Some(own), Some(here)) if own.top == here.top => Ok(here),
+            // The innermost: the current folder may be that of a superproject.
+            (Some(own), _) => Ok(own),
+            (None, Some(here)) => Ok(here),
+            (None, None) => Err(none()),
         }
-        Err(none())
+    }
+
+    /// The repository of the folder in which this program was started, and no file of it.
+    ///
+    /// # Errors
+    /// [`GitError::NoRepository`], [`GitError::NotRun`].
+    pub(crate) fn here(current: &Path) -> Result<Self, GitError> {
+        let none = || GitError::NoRepository(current.to_owned());
+        let real = current.canonicalize().map_err(|_| none())?;
+        Self::asked(current, true, &real)?.ok_or_else(none)
+    }
+
+    /// The repository that git finds from a folder, if `real`, a path without links, is in its work tree.
+    fn asked(folder: &Path, is_current: bool, real: &Path) -> Result<Option<Self>, GitError> {
+        let (top, path) = (PathBuf::new(), PathBuf::new());
+        let mut asked = Self { folder: folder.to_owned(), is_current, top, path };
+        let Ok(top) = asked.line(&["rev-parse", "--show-toplevel"])? else { return Ok(None) };
+        asked.top = PathBuf::from(top);
+        // Its answer has no links in it, either.
+        let Ok(path) = real.strip_prefix(&asked.top) else { return Ok(None) };
+        asked.path = path.to_owned();
+        Ok(Some(asked))
     }
 
     /// The file's path from the top of the work tree.
@@ -157,6 +176,23 @@ impl Repository {
             mode.starts_with("100").then(|| Staged { blob: blob.to_owned(), path: path_of(path) })
         };
         Ok(words.chunks(2).filter_map(staged).collect())
+    }
+
+    /// Files of the index in a folder, given from the top of the work tree.
+    ///
+    /// # Errors
+    /// [`GitError::Failed`].
+    pub(crate) fn files_in(&self, folder: &Path) -> Result<Vec<PathBuf>, GitError> {
+        let mut pathspec = OsString::from(":(top,literal)");
+        pathspec.push(folder);
+        let mut command = self.git();
+        command.args(["ls-files", "-z", "--full-name", "--"]).arg(pathspec);
+        let ran = command.output().map_err(GitError::NotRun)?;
+        if !ran.status.success() {
+            return Err(GitError::Failed("ls-files"));
+        }
+        let paths = ran.stdout.split(|byte| *byte == 0).map(path_of);
+        Ok(paths.filter(|path| path.parent() == Some(folder)).collect())
     }
 
     /// Files that a merge left in the index without a decision.

@@ -1,5 +1,6 @@
 //! `vault check --staged`: what the next commit takes, before it is taken. Runs in hooks, and so never asks.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -13,13 +14,19 @@ use crate::failure::Failure;
 use crate::message::Exit;
 use crate::policy::{self, Policy};
 use crate::session::{Session, SessionError, obey};
-use crate::sys::revisions::{GitError, Repository};
+use crate::sys::revisions::{GitError, Objects, Repository};
 
 pub(super) fn run(run: &mut Run<'_>, no_key: bool) -> Result<Exit, Failure> {
     let location = run.location()?;
-    let repository = Repository::of(&run.folder, &location.path)?;
-    let is_named = matches!(location.reason, Reason::Option | Reason::Variable);
-    let files = if is_named { vec![repository.path().to_owned()] } else { vaults(&repository)? };
+    let (repository, files) = if matches!(location.reason, Reason::Option | Reason::Variable) {
+        let repository = Repository::of(&run.folder, &location.path)?;
+        let file = repository.path().to_owned();
+        (repository, vec![file])
+    } else {
+        let repository = Repository::here(&run.folder)?;
+        let files = vaults(&repository)?;
+        (repository, files)
+    };
     let unmerged = repository.unmerged()?;
     let mut checked = Vec::new();
     for path in files {
@@ -28,11 +35,8 @@ pub(super) fn run(run: &mut Run<'_>, no_key: bool) -> Result<Exit, Failure> {
             return Err(SessionError::Format(path, error).into());
         }
         let of_file = repository.with(&path);
-        let text = match of_file.content(None) {
-            Ok(text) => text,
-            // A vault that was named, and that the commit does not have, is not checked as if it were right.
-            Err(error) => return Err(error.into()),
-        };
+        // A vault that was named, and that the commit does not have, is not taken for right.
+        let text = of_file.content(None)?;
         let rules = policy(&of_file, &path)?;
         checked.push(check(run, &path, text, &rules, no_key)?);
     }
@@ -40,27 +44,36 @@ pub(super) fn run(run: &mut Run<'_>, no_key: bool) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// What the next commit changes and what is a vault, or is called one. Where the rules change, the vault beside them, too.
+/// What the next commit changes and what is a vault, or is called one. Where the rules change, the vaults beside them, too.
 fn vaults(repository: &Repository) -> Result<Vec<PathBuf>, Failure> {
     let mut objects = repository.objects()?;
     let mut all = Vec::new();
     for file in repository.staged()? {
-        let mut first = [0; VAULT.len()];
-        let begins =
-            objects.content(file.blob.as_ref(), |content, _| content.read_exact(&mut first).is_ok())?;
-        let is_called_one = file.path.extension().is_some_and(|extension| extension == "vault");
-        if is_called_one || (begins == Some(true) && first == *VAULT) {
+        if is_called_vault(&file.path) || begins_as_vault(&mut objects, file.blob.as_ref())? {
             all.push(file.path);
         } else if file.path.file_name().is_some_and(|name| name == policy::FILE_NAME) {
-            let beside = repository.path();
-            if beside.parent() == file.path.parent() && repository.with(beside).content(None).is_ok() {
-                all.push(beside.to_owned());
+            for beside in repository.files_in(file.path.parent().unwrap_or(Path::new("")))? {
+                let mut object = OsString::from(":0:");
+                object.push(&beside);
+                if is_called_vault(&beside) || begins_as_vault(&mut objects, &object)? {
+                    all.push(beside);
+                }
             }
         }
     }
     all.sort();
     all.dedup();
     Ok(all)
+}
+
+fn is_called_vault(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "vault")
+}
+
+fn begins_as_vault(objects: &mut Objects, object: &OsStr) -> Result<bool, GitError> {
+    let mut first = [0; VAULT.len()];
+    let begins = objects.content(object, |content, _| content.read_exact(&mut first).is_ok())?;
+    Ok(begins == Some(true) && first == *VAULT)
 }
 
 /// The rules that the commit has beside a vault.
