@@ -1,5 +1,6 @@
 //! What was typed: the grammar of the command line. The comments here are the help.
 
+mod doors;
 mod entries;
 mod past;
 mod vaults;
@@ -14,6 +15,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 
 use crate::context::UnlockOptions;
 
+pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use vaults::{
@@ -190,6 +192,8 @@ pub(crate) enum Command {
     History(History),
     Scan(Scan),
     Status(Status),
+    Keyring(Keyring),
+    Door(Door),
     Completions(Completions),
     Man(Man),
     Help(Help),

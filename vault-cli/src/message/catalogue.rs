@@ -151,6 +151,9 @@ kinds! {
     BAD_POLICY = "bad-policy", Failed, "vault.toml cannot be read or understood.";
     AGAINST_POLICY = "against-policy", Integrity, "The vault is, or would be, against the rules in vault.toml.";
     VALUES_TO_PROGRAM = "values-to-program", Usage, "Values were to be compared, and not on a terminal.";
+    DOOR_TAKEN = "door-taken", Conflict, "Something of somebody else stands where a door's file belongs.";
+    DOOR_REQUEST = "door-request", Usage, "A request through a door is not understood.";
+    KEYRING_DISABLED = "keyring-disabled", Failed, "Python's keyring was switched off, so nothing is stored through it.";
     DECLINED = "declined", Declined, "You said no.";
     BUG = "bug", Internal, "Something that cannot happen did.";
     ENTRY_EXPIRED = "entry-expired", Failed, "A warning: the entry is past its expiry.";
