@@ -6,17 +6,13 @@ cd "$(dirname "$0")/.."
 
 # A program, and the package of Debian that has it.
 needed="
-age:age git:git strace:strace python3:python3
+age:age faketime:faketime git:git pinentry-tty:pinentry-tty python3:python3 strace:strace
 bwrap:bubblewrap dbus-run-session:dbus gnome-keyring-daemon:gnome-keyring keyctl:keyutils script:bsdutils
 secret-tool:libsecret-tools ssh-keygen:openssh-client systemd-creds:systemd
 "
 missing=
 for pair in $needed; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
-done
-# Programs whose packages have other names.
-for pair in bwrap:bubblewrap pinentry-tty:pinentry-tty systemd-creds:systemd; do
-    command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 [ -z "$missing" ] || python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then

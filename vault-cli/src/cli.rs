@@ -2,6 +2,7 @@
 
 mod doors;
 mod entries;
+mod past;
 mod slots;
 mod vaults;
 
@@ -17,6 +18,7 @@ use crate::context::{RunSecret, UnlockOptions};
 
 pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
+pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use slots::{
     Backends, KdfOptions, NewSlots, Rewrap, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove, SlotRename,
     SlotTest,
@@ -205,6 +207,10 @@ pub(crate) enum Command {
     Import(Import),
     Export(Export),
     Check(Check),
+    Diff(Diff),
+    Log(Log),
+    History(History),
+    Scan(Scan),
     Status(Status),
     Trust(Trust),
     Keyring(Keyring),

@@ -292,6 +292,7 @@ pub(super) fn fresh(
     }
     let made = wanted.make(&Maker::New(&new), &mut Labels::default())?;
     refuse_easily_lost(&made.slots, wanted.yes)?;
+    session::obey_with_slots(path, new.parts().uuid, &made.slots)?;
     made.slots.into_iter().for_each(|slot| new.add_slot(slot));
     let uuid = new.parts().uuid;
     let master = Key::init_with(|key| key.copy_from_slice(new.master().expose()));
