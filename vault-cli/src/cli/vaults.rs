@@ -199,7 +199,7 @@ pub(crate) struct Man {
     pub(crate) folder: PathBuf,
 }
 
-/// Explain a command, the exit codes, the config file, or vault.toml
+/// Explain a command, the exit codes, the config file or vault.toml
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  vault help set\n  vault help exit-codes\n  vault help config\n  vault help policy"

@@ -11,7 +11,6 @@ use vault_core::vault::Counts;
 use super::states::can_unlock;
 use super::{Run, warn_of_line_ends};
 use crate::cli::{Check, Cli};
-use crate::context::unlock_sources;
 use crate::failure::Failure;
 use crate::message::Exit;
 use crate::policy::Policy;
@@ -70,14 +69,6 @@ fn needs_salvage() -> clap::Error {
 enum Depth {
     Form,
     Everything,
-}
-
-/// Whether there is something to unlock with, or somebody to ask for what a slot wants.
-fn can_unlock(run: &mut Run<'_>, locked: &LockedVault) -> bool {
-    let options = run.global.unlock.options();
-    let named =
-        unlock_sources(&options, &run.environment, &run.config).iter().any(|source| !source.what.asks());
-    named || (has_passphrase(locked) && run.prompt.can_ask())
 }
 
 fn report(run: &mut Run<'_>, counts: Counts, depth: Depth) -> Result<(), Failure> {
