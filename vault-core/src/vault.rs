@@ -35,10 +35,12 @@ pub mod blob;
 pub mod create;
 pub mod edit;
 mod entry;
+pub mod exposed;
 mod log;
 pub mod merge;
 
 pub mod restart;
+pub mod rotate;
 pub mod salvage;
 pub mod slots;
 
