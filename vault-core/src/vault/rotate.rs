@@ -131,7 +131,8 @@ impl UnlockedVault {
         }
         let master = Key::init_with(|key| random.fill(key));
         let parts = VaultHeaderParts::of(self.front.header.uuid, random::array(random), &master);
-        let slots = self.slots().iter().map(|slot| wrapped(&parts, slot, &master)).collect::<Result<_, _>>()?;
+        let slots =
+            self.slots().iter().map(|slot| wrapped(&parts, slot, &master)).collect::<Result<_, _>>()?;
 
         let entries: Vec<SealedEntry> = self
             .each_verified_page(Look::Canonical, |page| {
@@ -213,7 +214,9 @@ impl UnlockedVault {
                 BlobWriter::write(&mut reader, limits::ATTACHMENT, spool, random).map_err(|error| {
                     match error {
                         // What the reader says of a chunk that does not open.
-                        BlobError::Io(error) if error.kind() == io::ErrorKind::InvalidData => damaged().into(),
+                        BlobError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                            damaged().into()
+                        }
                         BlobError::Io(error) => RotateError::Spool(error),
                         BlobError::TooLarge { .. } => damaged().into(),
                     }
@@ -226,11 +229,7 @@ impl UnlockedVault {
     }
 }
 
-fn wrapped(
-    parts: &VaultHeaderParts,
-    slot: &SlotLine,
-    master: &Key<Master>,
-) -> Result<SlotLine, RotateError> {
+fn wrapped(parts: &VaultHeaderParts, slot: &SlotLine, master: &Key<Master>) -> Result<SlotLine, RotateError> {
     rewrap_slot(parts, slot, master).map_err(|error| RotateError::Slot {
         slot: slot.id,
         label: slot.label.clone(),

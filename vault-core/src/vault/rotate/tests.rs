@@ -36,7 +36,8 @@ fn with_slot(vault: &Fixture, make: impl FnOnce(&UnlockedVault) -> SlotLine) -> 
 }
 
 fn rotated(vault: &Fixture) -> (Fixture, Rotated) {
-    let rotated = vault.unlock().rotate(Vec::new(), "rotator", Some("because"), 3_000, &mut SystemRandom).unwrap();
+    let rotated =
+        vault.unlock().rotate(Vec::new(), "rotator", Some("because"), 3_000, &mut SystemRandom).unwrap();
     let after = vault.with(rotated.saved.text.to_vec().unwrap());
     after.unlock().verify(&|_| ()).unwrap();
     (after, rotated)
@@ -99,7 +100,10 @@ fn rotation_keeps_every_value_and_leaves_no_old_ciphertext() {
     assert_eq!((new.seals(), new.generation()), (1, old.generation() + 1));
     // Old ids of entries, blobs and seals are gone as well; the slot keeps its id and its recipient.
     let ids = |vault: &Fixture| -> BTreeSet<String> {
-        let words: BTreeSet<_> = lines(vault).iter().flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
+        let words: BTreeSet<_> = lines(vault)
+            .iter()
+            .flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>())
+            .collect();
         words.into_iter().filter(|word| word.len() == 32).collect()
     };
     let slot = old.slots()[0].id.to_string();
@@ -280,8 +284,14 @@ fn a_rewrap_changes_one_slot_line_the_roster_the_table_s_head_and_adds_one_seal(
     let costlier = KdfCost::new(MIN_MEMORY_KIB, 2, 1, 0).unwrap();
     let relabelled = SlotLine { label: label("phrase"), ..slot.clone() };
     for (line, op) in [
-        (unlocked.change_passphrase(slot, &words("another"), cheap(), &mut SystemRandom).unwrap(), SlotOp::Rewrap),
-        (unlocked.change_passphrase(slot, &words("correct horse"), costlier, &mut SystemRandom).unwrap(), SlotOp::Rewrap),
+        (
+            unlocked.change_passphrase(slot, &words("another"), cheap(), &mut SystemRandom).unwrap(),
+            SlotOp::Rewrap,
+        ),
+        (
+            unlocked.change_passphrase(slot, &words("correct horse"), costlier, &mut SystemRandom).unwrap(),
+            SlotOp::Rewrap,
+        ),
         (unlocked.rewrap(slot).unwrap(), SlotOp::Rewrap),
         (relabelled, SlotOp::Relabel),
     ] {
@@ -304,7 +314,8 @@ fn one_slot_is_tried_and_no_other() {
     });
     let unlocked = vault.unlock();
     let policy = UnlockPolicy::default();
-    let try_with = |at: &str, credentials: &[Credential]| unlocked.test_slot(&label(at), credentials, &policy).is_ok();
+    let try_with =
+        |at: &str, credentials: &[Credential]| unlocked.test_slot(&label(at), credentials, &policy).is_ok();
     assert!(try_with("words", &[Credential::Passphrase(words("correct horse"))]));
     assert!(!try_with("words", &[Credential::Passphrase(words("wrong"))]));
     assert!(!try_with("words", &vault.credentials()));
