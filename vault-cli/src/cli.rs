@@ -1,6 +1,8 @@
 //! What was typed: the grammar of the command line. The comments here are the help.
 
+mod doors;
 mod entries;
+mod past;
 mod vaults;
 
 use std::ffi::OsString;
@@ -13,7 +15,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 
 use crate::context::UnlockOptions;
 
+pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
+pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use vaults::{
     Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
     Status,
@@ -183,7 +187,13 @@ pub(crate) enum Command {
     Import(Import),
     Export(Export),
     Check(Check),
+    Diff(Diff),
+    Log(Log),
+    History(History),
+    Scan(Scan),
     Status(Status),
+    Keyring(Keyring),
+    Door(Door),
     Completions(Completions),
     Man(Man),
     Help(Help),
