@@ -5,13 +5,14 @@ mod salvage;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use serde::Serialize;
+use vault_core::item;
 use vault_core::vault::{Counts, LockedVault};
 
 use super::{Run, warn_of_line_ends};
 use crate::cli::{Check, Cli};
 use crate::context::{Unlocker, unlock_sources};
 use crate::failure::Failure;
-use crate::message::Exit;
+use crate::message::{Exit, Warning};
 use crate::session::{Session, SessionError, has_passphrase, open_locked};
 use crate::size::shown;
 
@@ -43,6 +44,10 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure>
     voice.transient("");
     report(run, counts?, Depth::Everything)?;
     warn_of_line_ends(run, &path)?;
+    for (item, entries) in item::duplicates(&session.list()?) {
+        let entries = entries.iter().map(|name| name.as_str().to_owned()).collect();
+        run.voice.warn(Warning::SameItem { service: item.service().to_owned(), entries })?;
+    }
     Ok(Exit::Ok)
 }
 
