@@ -102,7 +102,8 @@ impl Vault {
         }
         self.change(|vault, edit| {
             let name = self.name(vault, item)?.ok_or(Error::NoEntry)?;
-            let attributes = attributes.iter().map(|(key, value)| ((*key).to_owned(), Some((*value).to_owned())));
+            let attributes =
+                attributes.iter().map(|(key, value)| ((*key).to_owned(), Some((*value).to_owned())));
             let update = Update { attributes: attributes.collect(), ..Update::default() };
             edit.set(&name, update, &mut SystemRandom).map(drop).map_err(cannot)
         })

@@ -21,7 +21,14 @@ use vault_core::vault::{LockedVault, UnlockedVault};
 use vault_keyring::Store;
 
 /// keyring's own, from its package.
-#[allow(clippy::all, clippy::print_stdout, clippy::unwrap_used, missing_docs, unreachable_pub, unused_qualifications)]
+#[allow(
+    clippy::all,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications
+)]
 mod runner {
     include!(env!("KEYRING_RUNNER"));
 }
@@ -139,7 +146,8 @@ fn a_wrapper_outlives_its_item_and_makes_it_anew() {
 #[test]
 fn secrets_of_any_bytes_and_length_come_back() {
     let world = world();
-    for (number, secret) in [vec![], vec![0, 255], vec![7; 16_385], vec![9; 300_000]].into_iter().enumerate() {
+    for (number, secret) in [vec![], vec![0, 255], vec![7; 16_385], vec![9; 300_000]].into_iter().enumerate()
+    {
         let entry = world.entry("s", &number.to_string());
         entry.set_secret(&secret).unwrap();
         assert_eq!(entry.get_secret().unwrap(), secret);
@@ -150,7 +158,9 @@ fn secrets_of_any_bytes_and_length_come_back() {
 fn what_cannot_be_is_refused_by_kind() {
     let world = world();
     let long = "x".repeat(8_193);
-    assert!(matches!(world.store.build(&long, "u", None), Err(Error::TooLong(what, 8_192)) if what == "service"));
+    assert!(
+        matches!(world.store.build(&long, "u", None), Err(Error::TooLong(what, 8_192)) if what == "service")
+    );
     let modifiers = HashMap::from([("target", "x")]);
     assert!(matches!(world.store.build("s", "u", Some(&modifiers)), Err(Error::Invalid(..))));
     let stranger = Credential::Identities(vec![Identity::generate()]);
