@@ -5,8 +5,9 @@ use std::process::Command;
 
 fn main() {
     let cargo = std::env::var_os("CARGO").expect("Cargo says where it is");
+    let target = std::env::var("TARGET").expect("Cargo says for what");
     let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
+        .args(["metadata", "--format-version", "1", "--offline", "--locked", "--filter-platform", &target])
         .output()
         .expect("Cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
