@@ -7,6 +7,7 @@ mod crash;
 mod documents;
 mod doors;
 mod git;
+mod gitread;
 mod hostile;
 mod house;
 mod model;

@@ -2,6 +2,7 @@
 
 mod doors;
 mod entries;
+mod past;
 mod vaults;
 
 use std::ffi::OsString;
@@ -16,6 +17,7 @@ use crate::context::UnlockOptions;
 
 pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
+pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use vaults::{
     Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
     Status,
@@ -185,6 +187,10 @@ pub(crate) enum Command {
     Import(Import),
     Export(Export),
     Check(Check),
+    Diff(Diff),
+    Log(Log),
+    History(History),
+    Scan(Scan),
     Status(Status),
     Keyring(Keyring),
     Door(Door),

@@ -4,6 +4,7 @@ mod check;
 mod compact;
 mod completions;
 mod copy;
+mod diff;
 mod door;
 mod edit;
 mod export;
@@ -11,16 +12,20 @@ mod fork;
 mod generate;
 mod get;
 mod help;
+mod history;
 mod import;
 mod init;
 mod keyring;
 mod list;
+mod log;
 mod man;
 mod remove;
 mod rename;
+mod scan;
 mod set;
 mod show;
 mod slots;
+mod states;
 mod status;
 
 use std::ffi::OsString;
@@ -104,6 +109,10 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Import(arguments) => import::run(run, arguments),
         Command::Export(arguments) => export::run(run, arguments),
         Command::Check(arguments) => check::run(run, arguments),
+        Command::Diff(arguments) => diff::run(run, arguments),
+        Command::Log(arguments) => log::run(run, arguments),
+        Command::History(arguments) => history::run(run, arguments),
+        Command::Scan(arguments) => scan::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
         Command::Keyring(arguments) => keyring::run(run, arguments),
         Command::Door(arguments) => door::run(run, arguments),

@@ -17,6 +17,7 @@ use crate::output::OutputError;
 use crate::password::AlphabetError;
 use crate::prompt::PromptError;
 use crate::session::SessionError;
+use crate::sys::revisions::GitError;
 
 /// Why a command did not do what it was asked to do.
 #[non_exhaustive]
@@ -177,6 +178,19 @@ pub(crate) enum Failure {
     KeyringDisabled,
     /// Opening, changing or saving the vault.
     Session(SessionError),
+    /// Git does not give what was asked for.
+    Revision(GitError),
+    /// A commit would take entries in conflict.
+    ConflictsLeft {
+        /// The vault.
+        path: PathBuf,
+        /// The entries.
+        names: Vec<String>,
+    },
+    /// Values of the vault were found where they should not be.
+    LeaksFound(usize),
+    /// Values of secrets were to be shown, and not on a terminal.
+    ValuesToProgram,
     /// A warning, with `--strict`.
     Warning(Warning),
     /// Ctrl-C.
@@ -232,4 +246,5 @@ from! {
     SessionError => Session,
     NewSlotError => NewSlot,
     EditorError => Editor,
+    GitError => Revision,
 }
