@@ -5,6 +5,7 @@
 mod age_tool;
 mod crash;
 mod documents;
+mod doors;
 mod git;
 mod gitread;
 mod hostile;
@@ -12,5 +13,7 @@ mod house;
 mod model;
 mod readme;
 mod reference;
+mod slots;
 mod tamper;
+mod unlocking;
 mod vectors;

@@ -40,6 +40,7 @@ pub mod exposed;
 mod log;
 pub mod merge;
 
+pub mod pin;
 pub mod restart;
 pub mod rotate;
 pub mod salvage;

@@ -90,6 +90,9 @@ kinds! {
     EMPTY_PASSPHRASE = "empty-passphrase", Failed, "A passphrase has no characters.";
     PROMPT_DIFFERENT = "prompt-different", Failed, "What was typed twice is not the same.";
     TERMINAL_FAILED = "terminal-failed", Failed, "The terminal cannot be read or written.";
+    PROMPT_DISMISSED = "prompt-dismissed", Locked, "The program that was to ask for a passphrase was dismissed.";
+    ASKER_FAILED = "asker-failed", Locked, "The program that was to ask for a passphrase does not work.";
+    WEAK_PASSPHRASE = "weak-passphrase", Failed, "A passphrase is easy to guess: an error in a git work tree, a warning elsewhere.";
     NO_TERMINAL = "no-terminal", Locked, "Something has to be typed and there is no terminal.";
     KEY_LOST = "key-lost", Failed, "A vault was made, and its machine key could not be given out.";
     OUTPUT_FAILED = "output-failed", Failed, "Standard output did not take the whole result.";
@@ -112,6 +115,12 @@ kinds! {
     BAD_RECIPIENT = "bad-recipient", Usage, "This is not an age recipient that can be used.";
     BAD_KDF_MEMORY = "bad-kdf-memory", Usage, "The memory for a passphrase is outside the limits.";
     TOO_MANY_SLOTS = "too-many-slots", Usage, "A vault cannot have so many slots.";
+    SLOT_NOT_FOUND = "slot-not-found", NotFound, "There is no key slot of this label.";
+    LABEL_TAKEN = "label-taken", Conflict, "Another key slot has the label.";
+    LAST_SLOT = "last-slot", Failed, "Nobody could open the vault after this key slot was removed.";
+    KEYRING_UNAVAILABLE = "keyring-unavailable", Locked, "A keyring of the operating system cannot be used here.";
+    NEEDS_YES = "needs-yes", Locked, "Somebody has to say yes, and there is nobody to ask.";
+    SYSTEMD_CREDS = "systemd-creds", Failed, "systemd-creds cannot encrypt a machine key.";
     SLOT_NOT_MADE = "slot-not-made", Failed, "A slot cannot be made.";
     ENTRY_NOT_FOUND = "entry-not-found", NotFound, "There is no entry of this name.";
     FIELD_NOT_FOUND = "field-not-found", NotFound, "The entry has no such field.";
@@ -123,11 +132,16 @@ kinds! {
     CONFLICT_MARKERS = "conflict-markers", Integrity, "A merge left its conflict in the file.";
     TAMPERED = "tampered", Integrity, "The file is not a real state of the vault.";
     MISSING_PARENT = "missing-parent", Integrity, "The log lacks a seal, as after a cherry-pick, a revert, or a conflict settled by taking one side.";
-    ROLLED_BACK = "rolled-back", Integrity, "The vault is older than the machine key says.";
-    OTHER_VAULT = "other-vault", Integrity, "The machine key is another vault's, or the vault was replaced or rotated.";
+    ROLLED_BACK = "rolled-back", Integrity, "The vault is older than the machine key says, or lacks what this machine has seen; a warning when it is only read.";
+    OTHER_VAULT = "other-vault", Integrity, "The machine key or VAULT_ID is another vault's, or the vault was replaced or rotated.";
+    NOT_PINNED = "not-pinned", Failed, "A warning, or with require-pin an error: this machine cannot remember the vault.";
+    SLOTS_CHANGED = "slots-changed", Failed, "A warning: key slots were added or removed since this machine last looked.";
+    BAD_VAULT_ID = "bad-vault-id", Usage, "VAULT_ID or --vault-id names no vault.";
+    BAD_CONFIG = "bad-config", Failed, "The config file cannot be used.";
     KDF_TOO_COSTLY = "kdf-too-costly", Integrity, "A slot asks for more memory than is allowed.";
     LOCKED_NO_TERMINAL = "locked-no-terminal", Locked, "There is nothing to unlock with, and nobody to ask.";
     UNLOCK_NO_SLOT_MATCHES = "unlock-no-slot-matches", Denied, "No key slot opened.";
+    SLOT_UNAVAILABLE = "slot-unavailable", Locked, "A key slot cannot be tried: its keyring, plugin or ssh key is not available; a warning if another one opens.";
     NO_SUCH_SLOT = "no-such-slot", Denied, "No key slot has this label.";
     TOO_MANY_PASSPHRASE_SLOTS = "too-many-passphrase-slots", Denied, "There are too many passphrase slots to try.";
     BAD_IDENTITIES = "bad-identities", Failed, "What was given as identities or as a machine key is none.";
@@ -158,6 +172,7 @@ kinds! {
     BUG = "bug", Internal, "Something that cannot happen did.";
     ENTRY_EXPIRED = "entry-expired", Failed, "A warning: the entry is past its expiry.";
     EMPTY_VALUE = "empty-value", Failed, "A warning: standard input was empty, and replaces a secret.";
+    SAME_ITEM = "same-item", Failed, "A warning: several entries are the same item of a keyring.";
     NO_GITATTRIBUTES = "no-gitattributes", Failed, "A warning: .gitattributes lacks the line for the vault.";
 }
 
