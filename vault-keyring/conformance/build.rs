@@ -1,5 +1,7 @@
 //! Finds the tests that the keyring crate brings in its package, in Cargo's own copy of it.
 
+#![expect(clippy::disallowed_methods, reason = "a build script is told what to do by the environment")]
+
 use std::path::PathBuf;
 use std::process::Command;
 
