@@ -1,6 +1,7 @@
 //! What was typed: the grammar of the command line. The comments here are the help.
 
 mod entries;
+mod launch;
 mod vaults;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 use crate::context::UnlockOptions;
 
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
+pub(crate) use launch::{Doctor, Render, Start};
 pub(crate) use vaults::{
     Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
     Status,
@@ -183,7 +185,10 @@ pub(crate) enum Command {
     Import(Import),
     Export(Export),
     Check(Check),
+    Run(Start),
+    Render(Render),
     Status(Status),
+    Doctor(Doctor),
     Completions(Completions),
     Man(Man),
     Help(Help),

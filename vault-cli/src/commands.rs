@@ -4,6 +4,7 @@ mod check;
 mod compact;
 mod completions;
 mod copy;
+mod doctor;
 mod edit;
 mod export;
 mod fork;
@@ -12,10 +13,12 @@ mod get;
 mod help;
 mod import;
 mod init;
+mod launch;
 mod list;
 mod man;
 mod remove;
 mod rename;
+mod render;
 mod set;
 mod show;
 mod slots;
@@ -52,16 +55,21 @@ pub(crate) struct Run<'a> {
 /// Does what was asked for, and reports how it ended.
 pub(crate) fn start(arguments: Vec<OsString>) -> std::process::ExitCode {
     let guessed = Voice::guessed(arguments.iter().cloned());
+    let launches = launch::is_meant(&arguments);
+    let failure = |failure: Failure| if launches { failure.before_start() } else { failure };
     // Before anything of it can be repeated in an error.
     if arguments.iter().any(|argument| context::holds_key(argument)) {
-        return guessed.report(Err(Failure::KeyInArgv));
+        return guessed.report(Err(failure(Failure::KeyInArgv)));
     }
     match Cli::parse_typed(arguments) {
         Ok(cli) => {
             let voice = Voice::of(&cli.global);
-            voice.report(run(&cli, voice))
+            let launches = matches!(cli.command, Command::Run(_));
+            voice.report(
+                run(&cli, voice).map_err(|failure| if launches { failure.before_start() } else { failure }),
+            )
         }
-        Err(error) => guessed.report(Err(error.into())),
+        Err(error) => guessed.report(Err(failure(error.into()))),
     }
 }
 
@@ -101,6 +109,9 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Import(arguments) => import::run(run, arguments),
         Command::Export(arguments) => export::run(run, arguments),
         Command::Check(arguments) => check::run(run, arguments),
+        Command::Run(arguments) => launch::run(run, arguments),
+        Command::Render(arguments) => render::run(run, arguments),
+        Command::Doctor(arguments) => doctor::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
         Command::Completions(arguments) => completions::run(run, arguments),
         Command::Man(arguments) => man::run(run, arguments),

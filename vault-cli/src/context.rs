@@ -24,6 +24,7 @@ pub(crate) struct Environment {
     home: Option<PathBuf>,
     data_home: Option<PathBuf>,
     runtime_folder: Option<PathBuf>,
+    bus_address: Option<String>,
     editor: Option<OsString>,
     empty: Option<&'static str>,
 }
@@ -53,6 +54,7 @@ impl Environment {
             home: path("HOME"),
             data_home: path("XDG_DATA_HOME").filter(|path| path.is_absolute()),
             runtime_folder: path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()),
+            bus_address: text("DBUS_SESSION_BUS_ADDRESS"),
             empty: UNLOCKING_VARIABLES
                 .into_iter()
                 .find(|name| lookup(name).is_some_and(|value| value.is_empty())),
@@ -85,6 +87,18 @@ impl Environment {
     /// The user's folder for what must not outlive the session.
     pub(crate) fn runtime_folder(&self) -> Option<&Path> {
         self.runtime_folder.as_deref()
+    }
+
+    /// The address of the session's bus.
+    pub(crate) fn bus_address(&self) -> Option<&str> {
+        self.bus_address.as_deref()
+    }
+
+    /// The folders in which this program keeps files for the user, whether they are there or not.
+    pub(crate) fn own_folders(&self) -> Vec<PathBuf> {
+        let beside = |below: &str| self.home.as_ref().map(|home| home.join(below).join("vault"));
+        let data = self.data_home.as_ref().map(|data| data.join("vault")).or_else(|| beside(".local/share"));
+        [data, beside(".config"), beside(".local/state")].into_iter().flatten().collect()
     }
 
     /// The name under which changes are logged: a claim, which nothing depends on.

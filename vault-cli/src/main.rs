@@ -9,6 +9,7 @@ mod context;
 mod escape;
 mod failure;
 mod input;
+mod mask;
 mod message;
 mod output;
 mod password;
@@ -16,6 +17,7 @@ mod prompt;
 mod session;
 mod size;
 mod sys;
+mod template;
 mod time;
 
 fn main() -> std::process::ExitCode {

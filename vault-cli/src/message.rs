@@ -1,6 +1,7 @@
 //! Standard error and exit codes. The only place where text meets errors; no secret ever comes here.
 
 mod catalogue;
+mod launch;
 mod session;
 mod text;
 mod usage;
@@ -18,12 +19,14 @@ pub(crate) use catalogue::{Exit, Kind, exit_codes};
 use crate::cli::{Cli, Color, Global};
 use crate::escape::{escaped, quoted};
 use crate::failure::Failure;
+use crate::mask::Unmaskable;
 use crate::output::{Output, OutputError};
 use crate::sys::harden;
 
 /// What is said about a failure.
 pub(crate) struct Message {
     kind: &'static Kind,
+    exit: Exit,
     text: String,
     hints: Vec<String>,
     causes: Vec<String>,
@@ -31,11 +34,17 @@ pub(crate) struct Message {
 
 impl Message {
     fn new(kind: &'static Kind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), hints: Vec::new(), causes: Vec::new() }
+        Self { kind, exit: kind.exit, text: text.into(), hints: Vec::new(), causes: Vec::new() }
     }
 
     fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// Ends the program in another way than the kind's.
+    fn ending(mut self, exit: Exit) -> Self {
+        self.exit = exit;
         self
     }
 
@@ -76,6 +85,8 @@ pub(crate) enum Warning {
     Expired(String, u64),
     /// Nothing was read, and it replaces the entry's secret.
     EmptyReplaces(String),
+    /// A value cannot be masked.
+    NotMasked(String, Unmaskable),
     /// The line that keeps git from changing line ends is not there.
     NoAttributes(String),
 }
@@ -178,15 +189,8 @@ impl Voice {
         }
         let message = text::message(failure);
         if self.json {
-            let Message { kind, text, hints, .. } = &message;
-            self.object(&Json {
-                version: 1,
-                warning: false,
-                id: kind.id,
-                text,
-                hints,
-                exit: kind.exit.number(),
-            });
+            let Message { kind, exit, text, hints, .. } = &message;
+            self.object(&Json { version: 1, warning: false, id: kind.id, text, hints, exit: exit.number() });
         } else {
             self.labelled(message.kind.label(), RED, &message.text);
             if self.verbose {
@@ -194,7 +198,7 @@ impl Voice {
             }
             message.hints.iter().for_each(|hint| self.labelled("hint", CYAN, hint));
         }
-        message.kind.exit.code()
+        message.exit.code()
     }
 
     fn labelled(self, label: &str, style: Style, text: &str) {

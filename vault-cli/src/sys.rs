@@ -1,6 +1,9 @@
 //! System calls that shape the process itself.
 
+pub(crate) mod child;
 pub(crate) mod editor;
+pub(crate) mod folder;
 pub(crate) mod git;
 pub(crate) mod harden;
 pub(crate) mod host;
+pub(crate) mod probe;
