@@ -7,6 +7,8 @@
     reason = "all of this is test code, helpers too"
 )]
 
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/entries.rs"]
 mod entries;
 #[path = "cli/formats.rs"]

@@ -58,7 +58,11 @@ fn swap() -> Finding {
             let text = format!("memory may be written to {}", devices.join(", "));
             let state = if probe::lock_memory().is_ok() { State::Ok } else { State::Warning };
             let finding = Finding::new(ID, state, text);
-            if state == State::Ok { finding } else { finding.remedy("encrypt the swap, or allow locking memory") }
+            if state == State::Ok {
+                finding
+            } else {
+                finding.remedy("encrypt the swap, or allow locking memory")
+            }
         }
     }
 }
@@ -66,7 +70,9 @@ fn swap() -> Finding {
 fn filter() -> Finding {
     const ID: &str = "seccomp";
     match probe::is_filtered() {
-        None => Finding::new(ID, State::Unknown, "the kernel does not tell whether system calls are filtered"),
+        None => {
+            Finding::new(ID, State::Unknown, "the kernel does not tell whether system calls are filtered")
+        }
         Some(false) => Finding::new(ID, State::Ok, "system calls are not filtered"),
         Some(true) => Finding::new(
             ID,
@@ -98,8 +104,10 @@ fn memory_files(run: &Run<'_>) -> Finding {
         return Finding::new(ID, State::Ok, format!("edit and run --as-file use {}", folder.display()));
     }
     match NamelessFile::make("vault-doctor", |_| Ok(())) {
-        Ok(_) => Finding::new(ID, State::Warning, "run --as-file uses files without names; edit does not work")
-            .remedy("mount a tmpfs at /dev/shm; docker: --tmpfs /dev/shm"),
+        Ok(_) => {
+            Finding::new(ID, State::Warning, "run --as-file uses files without names; edit does not work")
+                .remedy("mount a tmpfs at /dev/shm; docker: --tmpfs /dev/shm")
+        }
         Err(error) => {
             Finding::new(ID, State::Warning, format!("edit and run --as-file do not work: {}", words(&error)))
                 .remedy("mount a tmpfs at /dev/shm; docker: --tmpfs /dev/shm")
@@ -110,8 +118,14 @@ fn memory_files(run: &Run<'_>) -> Finding {
 fn bus(run: &Run<'_>) -> Finding {
     const ID: &str = "session-bus";
     match probe::bus(run.environment.bus_address(), run.environment.runtime_folder()) {
-        Bus::Answers(path) => Finding::new(ID, State::Ok, format!("the session's bus answers at {}", path.display())),
-        Bus::None => Finding::new(ID, State::Absent, "there is no session bus; vault needs none, but for a slot in the desktop's keyring"),
+        Bus::Answers(path) => {
+            Finding::new(ID, State::Ok, format!("the session's bus answers at {}", path.display()))
+        }
+        Bus::None => Finding::new(
+            ID,
+            State::Absent,
+            "there is no session bus; vault needs none, but for a slot in the desktop's keyring",
+        ),
         Bus::Elsewhere => Finding::new(ID, State::Unknown, "the session's bus is not a plain socket"),
         Bus::Silent(path) => Finding::new(
             ID,
@@ -126,14 +140,19 @@ fn keyutils() -> Finding {
     const ID: &str = "kernel-keyring";
     match std::fs::metadata("/proc/keys") {
         Ok(_) => Finding::new(ID, State::Ok, "the kernel has keyrings"),
-        Err(_) => Finding::new(ID, State::Absent, "the kernel's keyrings are not to be seen; only a slot in them needs them"),
+        Err(_) => Finding::new(
+            ID,
+            State::Absent,
+            "the kernel's keyrings are not to be seen; only a slot in them needs them",
+        ),
     }
 }
 
 fn clock(now: u64) -> Finding {
     const ID: &str = "clock";
     if now < RELEASED {
-        let text = format!("the clock says {}, which is before this program was made", crate::time::shown(now));
+        let text =
+            format!("the clock says {}, which is before this program was made", crate::time::shown(now));
         return Finding::new(ID, State::Problem, text)
             .remedy("set the clock: expiries and times in the log would be wrong");
     }
@@ -146,7 +165,9 @@ pub(super) fn python() -> Finding {
     let backends = match probe::python_backends() {
         Ok(Some(backends)) => backends,
         Ok(None) => return Finding::new(ID, State::Absent, "there is no python3 with the package keyring"),
-        Err(error) => return Finding::new(ID, State::Unknown, format!("Python's keyring cannot be asked: {error}")),
+        Err(error) => {
+            return Finding::new(ID, State::Unknown, format!("Python's keyring cannot be asked: {error}"));
+        }
     };
     let text = format!("Python's keyring uses {}", backends.join(", then "));
     let is = |names: &[&str]| backends.iter().any(|backend| names.iter().any(|name| backend.contains(name)));

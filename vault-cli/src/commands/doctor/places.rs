@@ -12,10 +12,14 @@ use crate::session::{has_passphrase, open_locked};
 use crate::size::shown;
 use crate::sys::probe::{self, Access};
 
-pub(super) fn look(run: &Run<'_>, findings: &mut Vec<Finding>) {
+pub(super) fn look(run: &mut Run<'_>, findings: &mut Vec<Finding>) {
     findings.push(runtime_folder(run));
     findings.push(environment(run));
-    findings.extend(unlock_files(&run.global.unlock.options(), &run.environment).iter().filter_map(|file| key_file(run, file)));
+    findings.extend(
+        unlock_files(&run.global.unlock.options(), &run.environment)
+            .iter()
+            .filter_map(|file| key_file(run, file)),
+    );
     findings.extend(run.environment.own_folders().iter().filter_map(|folder| own_folder(folder)));
     let Ok(location) = run.location() else {
         findings.push(
@@ -27,11 +31,19 @@ pub(super) fn look(run: &Run<'_>, findings: &mut Vec<Finding>) {
     let path = location.path;
     match open_locked(&path) {
         Ok(vault) => {
-            findings.push(Finding::new("vault", State::Ok, format!("{} ({})", quoted_path(&path), location.reason.text())));
+            findings.push(Finding::new(
+                "vault",
+                State::Ok,
+                format!("{} ({})", quoted_path(&path), location.reason.text()),
+            ));
             findings.extend([slots(&vault), kdf(&vault), way_in(run, &vault)]);
         }
         Err(_) if !path.exists() => {
-            findings.push(Finding::new("vault", State::Absent, format!("there is none at {}", quoted_path(&path))));
+            findings.push(Finding::new(
+                "vault",
+                State::Absent,
+                format!("there is none at {}", quoted_path(&path)),
+            ));
             return;
         }
         Err(_) => findings.push(
@@ -62,10 +74,18 @@ fn runtime_folder(run: &Run<'_>) -> Finding {
         } else if !probe::may_write(&place) {
             faults.push(format!("{} is read-only", quoted_path(&place)));
         } else if faults.is_empty() {
-            return Finding::new(ID, State::Ok, format!("an agent's socket can be in {}", quoted_path(&place)));
+            return Finding::new(
+                ID,
+                State::Ok,
+                format!("an agent's socket can be in {}", quoted_path(&place)),
+            );
         } else {
-            return Finding::new(ID, State::Warning, format!("{}; {} is used", faults.join("; "), quoted_path(&place)))
-                .remedy("make it a folder of yours with mode 0700");
+            return Finding::new(
+                ID,
+                State::Warning,
+                format!("{}; {} is used", faults.join("; "), quoted_path(&place)),
+            )
+            .remedy("make it a folder of yours with mode 0700");
         }
     }
     faults.insert(0, "there is no place for an agent's socket".to_owned());
@@ -75,7 +95,8 @@ fn runtime_folder(run: &Run<'_>) -> Finding {
 
 fn environment(run: &Run<'_>) -> Finding {
     const ID: &str = "environment";
-    let sources = unlock_sources(&run.global.unlock.options(), &run.environment);
+    let options = run.global.unlock.options();
+    let sources = unlock_sources(&options, &run.environment);
     let held = sources.iter().find(|source| {
         matches!(source.what, Unlocker::Passphrase(_) | Unlocker::Identities(_) | Unlocker::MachineKey(_))
     });
@@ -99,13 +120,23 @@ fn key_file(run: &Run<'_>, file: &Path) -> Option<Finding> {
     let path = run.folder.join(file);
     let name = quoted_path(&path);
     Some(match probe::access(&path) {
-        Err(_) => Finding::new(ID, State::Problem, format!("{name} is named to unlock with, and cannot be read"))
-            .remedy("correct the option or variable that names it"),
+        Err(_) => {
+            Finding::new(ID, State::Problem, format!("{name} is named to unlock with, and cannot be read"))
+                .remedy("correct the option or variable that names it")
+        }
         // Container engines put their secrets there with mode 0444, in a mount that only the container sees.
-        Ok(_) if path.starts_with("/run/secrets") => Finding::new(ID, State::Ok, format!("{name} is the container's")),
-        Ok(access) if access.others_read || access.group_reads || access.others_write || access.group_writes => {
-            Finding::new(ID, State::Problem, format!("{name} unlocks the vault, and others may use it (mode {:04o})", access.mode))
-                .remedy(format!("chmod 600 {}", path.display()))
+        Ok(_) if path.starts_with("/run/secrets") => {
+            Finding::new(ID, State::Ok, format!("{name} is the container's"))
+        }
+        Ok(access)
+            if access.others_read || access.group_reads || access.others_write || access.group_writes =>
+        {
+            Finding::new(
+                ID,
+                State::Problem,
+                format!("{name} unlocks the vault, and others may use it (mode {:04o})", access.mode),
+            )
+            .remedy(format!("chmod 600 {}", path.display()))
         }
         Ok(_) => Finding::new(ID, State::Ok, format!("{name} is yours alone")),
     })
@@ -117,8 +148,12 @@ fn own_folder(folder: &Path) -> Option<Finding> {
     let access = probe::access(folder).ok()?;
     let name = quoted_path(folder);
     Some(if access.others_write || access.group_writes || !access.owned {
-        Finding::new(ID, State::Problem, format!("others may change what is in {name} (mode {:04o})", access.mode))
-            .remedy(format!("chmod 700 {}", folder.display()))
+        Finding::new(
+            ID,
+            State::Problem,
+            format!("others may change what is in {name} (mode {:04o})", access.mode),
+        )
+        .remedy(format!("chmod 700 {}", folder.display()))
     } else {
         Finding::new(ID, State::Ok, format!("{name} is yours to change alone"))
     })
@@ -146,8 +181,12 @@ fn vault_file(path: &Path) -> Vec<Finding> {
         && access.others_write
     {
         findings.push(
-            Finding::new("vault-folder", State::Problem, format!("others may replace files in {}", quoted_path(folder)))
-                .remedy(format!("chmod o-w {}", folder.display())),
+            Finding::new(
+                "vault-folder",
+                State::Problem,
+                format!("others may replace files in {}", quoted_path(folder)),
+            )
+            .remedy(format!("chmod o-w {}", folder.display())),
         );
     }
     findings
@@ -156,8 +195,12 @@ fn vault_file(path: &Path) -> Vec<Finding> {
 fn slots(vault: &LockedVault) -> Finding {
     const ID: &str = "slots";
     match vault.slots().len() {
-        1 => Finding::new(ID, State::Warning, "there is one way to open the vault: who loses it loses the vault")
-            .remedy("add another: vault slot add"),
+        1 => Finding::new(
+            ID,
+            State::Warning,
+            "there is one way to open the vault: who loses it loses the vault",
+        )
+        .remedy("add another: vault slot add"),
         count => Finding::new(ID, State::Ok, format!("there are {count} ways to open the vault")),
     }
 }
@@ -185,7 +228,7 @@ fn kdf(vault: &LockedVault) -> Finding {
 }
 
 /// Whether anything would unlock the vault here.
-fn way_in(run: &Run<'_>, vault: &LockedVault) -> Finding {
+fn way_in(run: &mut Run<'_>, vault: &LockedVault) -> Finding {
     const ID: &str = "unlocking";
     let options = run.global.unlock.options();
     let sources = unlock_sources(&options, &run.environment);
@@ -203,8 +246,12 @@ fn age(path: &Path, now: u64) -> Option<Finding> {
     let written = path.metadata().ok()?.modified().ok()?;
     let written = written.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs();
     (written > now + DAY).then(|| {
-        Finding::new("clock", State::Warning, format!("the vault was written on {}, which is to come", crate::time::shown(written)))
-            .remedy("set the clock")
+        Finding::new(
+            "clock",
+            State::Warning,
+            format!("the vault was written on {}, which is to come", crate::time::shown(written)),
+        )
+        .remedy("set the clock")
     })
 }
 
