@@ -9,6 +9,7 @@ mod documents;
 mod git;
 mod hostile;
 mod house;
+mod login;
 mod model;
 mod readme;
 mod reference;

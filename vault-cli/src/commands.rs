@@ -16,6 +16,7 @@ mod init;
 mod launch;
 mod list;
 mod man;
+mod pam;
 mod remove;
 mod rename;
 mod render;
@@ -112,6 +113,7 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Run(arguments) => launch::run(run, arguments),
         Command::Render(arguments) => render::run(run, arguments),
         Command::Doctor(arguments) => doctor::run(run, arguments),
+        Command::PamUnlock(arguments) => pam::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
         Command::Completions(arguments) => completions::run(run, arguments),
         Command::Man(arguments) => man::run(run, arguments),

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the environment is read here, once")]
 
 pub(crate) mod attributes;
+pub(crate) mod pam;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
