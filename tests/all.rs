@@ -14,4 +14,5 @@ mod model;
 mod readme;
 mod reference;
 mod tamper;
+mod unlocking;
 mod vectors;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests need beside cargo: age, git, strace and bubblewrap, and a Python with tests/reference/requirements.txt.
+# What the tests need beside cargo: the programs below, and a Python with tests/reference/requirements.txt.
 # Does nothing that is done already.
 set -eu
 cd "$(dirname "$0")/.."
@@ -8,7 +8,10 @@ missing=
 for program in age git strace python3; do
     command -v "$program" >/dev/null || missing="$missing $program"
 done
-command -v bwrap >/dev/null || missing="$missing bubblewrap"
+# Programs whose packages have other names.
+for pair in bwrap:bubblewrap pinentry-tty:pinentry-tty systemd-creds:systemd; do
+    command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
+done
 [ -z "$missing" ] || python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
     as_root=

@@ -24,21 +24,24 @@ mod set;
 mod show;
 mod slots;
 mod status;
+mod strength;
+mod trust;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use vault_core::format::entry::{EntryName, Meta, check_field_name};
-use vault_core::vault::Value;
+use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
+use vault_core::vault::{LockedVault, UnlockFailure, Value};
 
 use crate::cli::{Cli, Command, Global};
-use crate::context::{self, Environment, Location};
+use crate::context::{self, Config, Environment, Location};
 use crate::failure::Failure;
 use crate::input::StdinClaim;
 use crate::message::{Exit, Voice, Warning};
 use crate::output::Output;
 use crate::prompt::Prompt;
-use crate::session::{self, Local, Session};
+use crate::session::{self, Local, PathPins, Session, SessionError, Terms};
 
 /// What every command works with.
 pub(crate) struct Run<'a> {
@@ -51,6 +54,7 @@ pub(crate) struct Run<'a> {
     pub(crate) output: Output,
     pub(crate) voice: Voice,
     pub(crate) now: u64,
+    pub(crate) config: Config,
 }
 
 /// Does what was asked for, and reports how it ended.
@@ -84,6 +88,7 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
     }
     let mut run = Run {
         global: &cli.global,
+        config: Config::read(environment.config_file().as_deref())?,
         empty_variable: environment.empty_variable(),
         environment,
         folder: std::env::current_dir().map_err(Failure::CurrentFolder)?,
@@ -115,6 +120,7 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Doctor(arguments) => doctor::run(run, arguments),
         Command::PamUnlock(arguments) => pam::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
+        Command::Trust(arguments) => trust::run(run, arguments),
         Command::Completions(arguments) => completions::run(run, arguments),
         Command::Man(arguments) => man::run(run, arguments),
         Command::Help(arguments) => help::run(run, arguments),
@@ -134,10 +140,35 @@ impl Run<'_> {
         Ok((path, Box::new(session)))
     }
 
-    /// Unlocks the vault at this path in this process.
+    /// Unlocks the vault at this path in this process, if it is the one that is meant.
     fn unlock(&mut self, path: &Path) -> Result<Local, Failure> {
+        // Read before the vault is: what was seen then is in it, whoever saves meanwhile.
+        let mut pins = self.pins(path)?;
         let locked = session::open_locked(path)?;
-        let policy = session::policy(self)?;
+        let id = locked.id();
+        pins.check_id(id).map_err(|error| SessionError::pin(path, error))?;
+        let (session, is_named) = self.unlock_any(path, locked, pins.is_named(&id))?;
+        if is_named {
+            pins.name_by_key();
+        }
+        session.with_pins(pins, self.voice)
+    }
+
+    /// Unlocks a vault, whichever it is; and whether what unlocks it names it.
+    fn unlock_any(
+        &mut self,
+        path: &Path,
+        locked: LockedVault,
+        vault_is_named: bool,
+    ) -> Result<(Local, bool), Failure> {
+        let policy = UnlockPolicy { vault_is_named, ..session::policy(self)? };
+        let locked = match session::keyring(self, &locked) {
+            Some(keyring) => match self.unlock_by_keyring(path, locked, keyring, &policy)? {
+                Ok(session) => return Ok((session, false)),
+                Err(locked) => locked,
+            },
+            None => locked,
+        };
         let credentials = session::credentials(self, path, Some(&locked))?;
         let is_slow = session::work(&locked, &credentials.all) > SLOW;
         if is_slow {
@@ -148,13 +179,67 @@ impl Run<'_> {
             self.voice.transient("");
         }
         let session = session?;
+        for skipped in session.vault().skipped() {
+            let label = skipped.label.as_str().to_owned();
+            self.voice.warn(Warning::SlotUnavailable(label, skipped.why.clone()))?;
+        }
+        let is_named =
+            credentials.all.iter().any(|credential| matches!(credential, Credential::MachineKey(_)));
+        Ok((self.ready(path, session, credentials.sources), is_named))
+    }
+
+    /// Unlocks with the keyring of the system; if that is not possible, says why and gives the vault back, for somebody to be
+    /// asked.
+    fn unlock_by_keyring(
+        &mut self,
+        path: &Path,
+        locked: LockedVault,
+        keyring: Credential,
+        policy: &UnlockPolicy,
+    ) -> Result<Result<Local, LockedVault>, Failure> {
+        let still = match locked.unlock(&[keyring], policy) {
+            Ok(vault) => return Ok(Ok(self.ready(path, Local::of(path, vault), vec!["the OS keyring"]))),
+            Err(still) => *still,
+        };
+        let can_go_on = matches!(
+            still.reason,
+            UnlockFailure::Denied(UnlockError::NoSlotMatches { .. } | UnlockError::Unavailable(_))
+        );
+        if !can_go_on || !session::can_ask(self, &still.vault) {
+            return Err(SessionError::of_still_locked(path, still).into());
+        }
+        for skipped in &still.skipped {
+            let label = skipped.label.as_str().to_owned();
+            self.voice.warn(Warning::SlotUnavailable(label, skipped.why.clone()))?;
+        }
+        Ok(Err(still.vault))
+    }
+
+    /// A session that knows who is at work.
+    fn ready(&self, path: &Path, session: Local, sources: Vec<&'static str>) -> Local {
         // A restart makes merges with older branches need a key, so git work trees are asked first: see `status`.
         let longest_log = if context::in_work_tree(path) { usize::MAX } else { LONGEST_LOG };
-        Ok(session
+        session
             .by(self.environment.author(), self.now)
-            .with_sources(credentials.sources)
+            .with_sources(sources)
             .telling(self.voice)
-            .restarting_beyond(longest_log))
+            .restarting_beyond(longest_log)
+    }
+
+    /// What this machine remembers of the vault at this path.
+    pub(crate) fn pins(&self, path: &Path) -> Result<PathPins, Failure> {
+        let named = match self.global.unlock.vault_id.as_deref().or(self.environment.vault_id()) {
+            Some(text) => context::vault_ids(text).map_err(Failure::VaultId)?,
+            None => Vec::new(),
+        };
+        let terms = Terms {
+            required: self.config.require_pin,
+            allow_rollback: self.global.unlock.allow_rollback,
+            named,
+            named_by_key: false,
+            now: self.now,
+        };
+        Ok(PathPins::read(self.environment.state_folder(), path, terms))
     }
 }
 

@@ -10,13 +10,14 @@ use vault_core::keys::age::RecipientError;
 use vault_core::store::ReplaceError;
 
 use crate::codec::CodecError;
-use crate::context::ContextError;
+use crate::context::{ConfigError, ContextError};
 use crate::input::InputError;
 use crate::message::Warning;
 use crate::output::OutputError;
 use crate::password::AlphabetError;
 use crate::prompt::PromptError;
 use crate::session::SessionError;
+use crate::sys::askpass::AskError;
 use crate::template::{FormError, Reference, ReferenceError, TemplateError, TemplateProblem};
 
 /// Why a command did not do what it was asked to do.
@@ -39,6 +40,10 @@ pub(crate) enum Failure {
     UnknownTopic(String),
     /// It is not clear which vault is meant.
     Context(ContextError),
+    /// The config file cannot be used.
+    Config(ConfigError),
+    /// What should name vaults names none.
+    VaultId(String),
     /// There is no current folder.
     CurrentFolder(io::Error),
     /// The process could not be protected.
@@ -54,6 +59,17 @@ pub(crate) enum Failure {
         /// What was asked for, as in "the passphrase".
         asking: &'static str,
     },
+    /// Asking through another program.
+    Asker {
+        /// The program.
+        program: OsString,
+        /// What went wrong.
+        error: AskError,
+        /// What was asked for, as in "the passphrase".
+        asking: &'static str,
+    },
+    /// A passphrase for a vault that others have copies of is easy to guess.
+    WeakPassphrase,
     /// Writing the result.
     Output(OutputError),
     /// No password can be made of these characters.
@@ -285,6 +301,7 @@ macro_rules! from {
 from! {
     clap::Error => Usage,
     ContextError => Context,
+    ConfigError => Config,
     InputError => Input,
     OutputError => Output,
     AlphabetError => Alphabet,

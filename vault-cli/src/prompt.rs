@@ -5,6 +5,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "the terminal is opened for writing")]
 
+mod asker;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 
@@ -12,6 +14,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use vault_core::secret::{Passphrase, Secret};
 
 use crate::buffer::WipingBuffer;
+pub(crate) use asker::asker;
 
 /// The terminal to ask at, if there is one and asking is allowed. It is opened when it is needed.
 pub(crate) struct Prompt {
@@ -62,13 +65,17 @@ impl Prompt {
         self.terminal().is_ok()
     }
 
-    /// Asks for a passphrase that exists.
+    /// Whether anybody may be asked, there or elsewhere.
+    pub(crate) fn is_allowed(&self) -> bool {
+        self.allowed
+    }
+
+    /// Asks for something secret that exists: a passphrase, a recovery code.
     ///
     /// # Errors
     /// See [`PromptError`].
-    pub(crate) fn passphrase(&mut self, question: &str) -> Result<Passphrase, PromptError> {
-        let typed = self.hidden(question, MAX_PASSPHRASE, Empty::Refused)?;
-        Ok(Passphrase::new(typed.expose().to_vec()))
+    pub(crate) fn hidden_line(&mut self, question: &str) -> Result<Secret, PromptError> {
+        self.hidden(question, MAX_PASSPHRASE, Empty::Refused)
     }
 
     /// Asks twice for a new passphrase.
@@ -96,6 +103,14 @@ impl Prompt {
         let terminal = self.terminal()?;
         let answer = ask(terminal, &format!("{question} [y/N] "), Echo::On, MAX_LINE)?;
         Ok(matches!(answer.expose(), b"y" | b"Y" | b"yes" | b"Yes" | b"YES"))
+    }
+
+    /// Asks for a line that is no secret, and shows it.
+    ///
+    /// # Errors
+    /// See [`PromptError`].
+    pub(crate) fn line(&mut self, question: &str) -> Result<Secret, PromptError> {
+        ask(self.terminal()?, &format!("{question}: "), Echo::On, MAX_LINE)
     }
 
     fn terminal(&mut self) -> Result<&mut File, PromptError> {
@@ -310,7 +325,8 @@ mod tests {
     fn without_a_terminal_every_question_fails_at_once() {
         let mut prompt = Prompt::never();
         assert!(!prompt.can_ask());
-        assert!(matches!(prompt.passphrase("passphrase"), Err(PromptError::NoTerminal)));
+        assert!(!prompt.is_allowed());
+        assert!(matches!(prompt.hidden_line("passphrase"), Err(PromptError::NoTerminal)));
         assert!(matches!(prompt.new_secret("secret"), Err(PromptError::NoTerminal)));
         assert!(matches!(prompt.confirm("sure?"), Err(PromptError::NoTerminal)));
     }

@@ -1,10 +1,11 @@
 //! An unlocked vault, as commands see it. They know this trait alone, not where the keys are.
 
 mod local;
+mod pins;
 mod unlock;
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use vault_core::error::{EditError, VerifyError};
 use vault_core::format::entry::{EntryName, Meta};
@@ -13,14 +14,16 @@ use vault_core::format::lines::FormatError;
 use vault_core::format::slot::Label;
 use vault_core::keys::age::IdentityFileError;
 use vault_core::keys::machine::MachineKeyError;
+use vault_core::keys::recovery::RecoveryCodeError;
 use vault_core::secret::Secret;
 use vault_core::store::{ReplaceError, StoreError};
 use vault_core::vault::edit::{NewValue, Outcome, Update};
 use vault_core::vault::salvage::SalvageError;
-use vault_core::vault::{Counts, UnlockFailure, Value};
+use vault_core::vault::{Counts, StillLocked, UnlockFailure, Value};
 
 pub(crate) use local::{Local, attachment, open_locked};
-pub(crate) use unlock::{credentials, has_passphrase, new_passphrase, policy, work};
+pub(crate) use pins::{PathPins, PinError, PinFacts, Terms, Unpinned};
+pub(crate) use unlock::{can_ask, credentials, has_passphrase, keyring, new_passphrase, policy, work};
 
 use crate::input::Place;
 
@@ -172,6 +175,8 @@ pub(crate) struct Facts {
     pub(crate) slot: Option<String>,
     /// The options or variables that named what it was opened with.
     pub(crate) sources: Vec<&'static str>,
+    /// What this machine remembers of the vault.
+    pub(crate) pins: Option<PinFacts>,
 }
 
 /// Why a vault cannot be used.
@@ -206,6 +211,8 @@ pub(crate) enum SessionError {
     Identities(Place, IdentityFileError),
     /// What was given as a machine key is none.
     MachineKey(Place, MachineKeyError),
+    /// What was given as a recovery code is none.
+    RecoveryCode(Place, RecoveryCodeError),
     /// No slot can have this label.
     Label(String),
     /// The vault was rotated or replaced between reading and saving.
@@ -218,10 +225,26 @@ pub(crate) enum SessionError {
     Edit(PathBuf, EditError),
     /// The change cannot be saved.
     Save(PathBuf, ReplaceError),
+    /// It is not the vault that is meant, or not the newest state of it, as far as this machine knows.
+    Pin(PathBuf, Box<PinError>),
     /// Nothing can be recovered of a damaged file.
     Salvage(PathBuf, SalvageError),
     /// A value has more bytes than allowed.
     ValueTooLarge(u64),
+}
+
+impl SessionError {
+    /// It is not the vault that is meant.
+    pub(crate) fn pin(path: &Path, error: PinError) -> Self {
+        Self::Pin(path.to_owned(), Box::new(error))
+    }
+
+    /// A vault that was not unlocked.
+    pub(crate) fn of_still_locked(path: &Path, still: StillLocked) -> Self {
+        let slots = still.vault.slots().iter();
+        let slots = slots.map(|slot| (slot.label.as_str().to_owned(), slot.kind.name().to_owned()));
+        Self::Unlock { path: path.to_owned(), reason: still.reason, slots: slots.collect() }
+    }
 }
 
 /// The label that `--slot` names.

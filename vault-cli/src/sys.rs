@@ -1,5 +1,6 @@
 //! System calls that shape the process itself.
 
+pub(crate) mod askpass;
 pub(crate) mod child;
 pub(crate) mod editor;
 pub(crate) mod folder;

@@ -19,6 +19,8 @@ mod guards;
 mod integrity;
 #[path = "cli/launch.rs"]
 mod launch;
+#[path = "cli/pins.rs"]
+mod pins;
 #[path = "cli/secrecy.rs"]
 mod secrecy;
 #[path = "cli/support.rs"]

@@ -19,6 +19,9 @@ pub(crate) struct NewSlots {
     /// Read the new vault's passphrase from a file ("-": standard input)
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) new_passphrase_file: Option<PathBuf>,
+    /// Take a passphrase that is easy to guess, too
+    #[arg(long)]
+    pub(crate) weak_passphrase: bool,
     /// Memory that each try of a passphrase costs, from 19MiB
     #[arg(long, value_name = "SIZE", value_parser = crate::size::parse, default_value = "256MiB")]
     pub(crate) kdf_memory: u64,
@@ -189,6 +192,18 @@ pub(crate) struct Check {
 #[command(after_help = "Example:\n  vault status")]
 pub(crate) struct Status {}
 
+/// Accept a vault that was rotated or replaced, or an older state of it
+///
+/// This machine remembers which vault is at which path. Ask whoever rotated the vault whether the new id is the right one:
+/// "vault rotate" and "vault status" show it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  vault trust\n  vault trust --yes")]
+pub(crate) struct Trust {
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
 /// Print completions for a shell
 #[derive(Debug, Args)]
 #[command(
@@ -208,10 +223,10 @@ pub(crate) struct Man {
     pub(crate) folder: PathBuf,
 }
 
-/// Explain a command, or the exit codes
+/// Explain a command, the exit codes or the config file
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  vault help set\n  vault help exit-codes")]
+#[command(after_help = "Examples:\n  vault help set\n  vault help exit-codes\n  vault help config")]
 pub(crate) struct Help {
-    /// A command, or "exit-codes"
+    /// A command, "exit-codes" or "config"
     pub(crate) topic: Option<String>,
 }

@@ -9,7 +9,7 @@ use vault_core::vault::{Counts, LockedVault};
 
 use super::{Run, warn_of_line_ends};
 use crate::cli::{Check, Cli};
-use crate::context::{Unlocker, unlock_sources};
+use crate::context::unlock_sources;
 use crate::failure::Failure;
 use crate::message::Exit;
 use crate::session::{Session, SessionError, has_passphrase, open_locked};
@@ -61,9 +61,8 @@ enum Depth {
 /// Whether there is something to unlock with, or somebody to ask for what a slot wants.
 fn can_unlock(run: &mut Run<'_>, locked: &LockedVault) -> bool {
     let options = run.global.unlock.options();
-    let named = unlock_sources(&options, &run.environment)
-        .iter()
-        .any(|source| !matches!(source.what, Unlocker::Terminal));
+    let named =
+        unlock_sources(&options, &run.environment, &run.config).iter().any(|source| !source.what.asks());
     named || (has_passphrase(locked) && run.prompt.can_ask())
 }
 

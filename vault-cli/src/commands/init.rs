@@ -41,7 +41,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Init) -> Result<Exit, Failure> 
     if location.reason == Reason::User {
         make_folder(&path)?;
     }
-    create(&path, &fresh.text)?;
+    create(run, &path, &fresh)?;
     run.voice.status(&Status::Done(format!("made vault {}", quoted_path(&path))));
     // The key first: whatever goes wrong after this is no reason to lose it.
     report(run, &path, &fresh)?;
@@ -51,10 +51,15 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Init) -> Result<Exit, Failure> 
     Ok(Exit::Ok)
 }
 
-/// Stores a new vault; an existing one is never replaced.
-pub(super) fn create(path: &Path, text: &vault_core::source::Text) -> Result<(), Failure> {
-    match store::create(path, text, PRIVATE) {
-        Ok(_) => Ok(()),
+/// Stores a new vault, and remembers it; an existing one is never replaced.
+pub(super) fn create(run: &Run<'_>, path: &Path, fresh: &Fresh) -> Result<(), Failure> {
+    match store::create(path, &fresh.text, PRIVATE) {
+        Ok(_) => {
+            // Whatever was at this path before: this is the vault that was asked for. If it cannot be remembered, the
+            // first save says so.
+            run.pins(path)?.accept(&fresh.sighting);
+            Ok(())
+        }
         Err(ReplaceError::AlreadyExists) => Err(Failure::VaultExists(path.to_owned())),
         Err(error) => Err(Failure::NotStored { path: path.to_owned(), error }),
     }

@@ -15,9 +15,11 @@ use vault_core::keys::{new_age_slot, new_machine_slot, new_passphrase_slot};
 use vault_core::secret::{Key, Master, Passphrase, Secret};
 use vault_core::source::Text;
 use vault_core::vault::create::NewVault;
+use vault_core::vault::pin::Sighting;
 use vault_core::vault::{LockedVault, UnlockedVault};
 
 use super::Run;
+use super::strength::{self, Weak};
 use crate::cli::NewSlots;
 use crate::failure::Failure;
 use crate::input::{self, MAX_PASSPHRASE, Place};
@@ -68,12 +70,18 @@ pub(super) fn wanted(
             Some((asked.map_err(Failure::asking("a new passphrase"))?, cost))
         }
     };
+    if let Some((passphrase, _)) = &passphrase {
+        let weak = if slots.weak_passphrase { Weak::Allowed } else { Weak::Refused };
+        strength::check(run, passphrase, path, weak)?;
+    }
     Ok(Wanted { recipients, machine: slots.machine, passphrase })
 }
 
 /// A new vault that is not stored yet.
 pub(super) struct Fresh {
     pub(super) uuid: [u8; 16],
+    /// For this machine to remember, once it is stored.
+    pub(super) sighting: Sighting,
     pub(super) machine_key: Option<Secret>,
     pub(super) text: Text,
 }
@@ -96,7 +104,8 @@ pub(super) fn fresh(
         let session = Local::of(path, unlock_new(path, &text, &master)?).by(author, run.now);
         text = session.apply(&empty, entries, &mut |_| {})?.0.text;
     }
-    Ok(Fresh { uuid, machine_key, text })
+    let sighting = Sighting::of(&unlock_new(path, &text, &master)?);
+    Ok(Fresh { uuid, sighting, machine_key, text })
 }
 
 fn unlock_new(path: &Path, text: &Text, master: &Key<Master>) -> Result<UnlockedVault, Failure> {

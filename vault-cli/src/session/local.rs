@@ -13,10 +13,12 @@ use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
 use vault_core::store::{self, Lock, StoreError};
 use vault_core::vault::blob::{BlobError, BlobWriter};
 use vault_core::vault::edit::{Edit, NewValue, Outcome, Saved, Update};
+use vault_core::vault::pin::Sighting;
 use vault_core::vault::{Counts, LockedVault, UnlockFailure, UnlockedVault, Value};
 
-use super::{Change, Committed, Expect, Facts, Opened, Session, SessionError};
-use crate::message::{Status, Voice};
+use super::{Change, Committed, Expect, Facts, Opened, PathPins, PinError, Session, SessionError};
+use crate::failure::Failure;
+use crate::message::{Status, Voice, Warning};
 
 /// Reads a vault as far as that goes without a key.
 ///
@@ -37,6 +39,7 @@ pub(crate) struct Local {
     voice: Option<Voice>,
     /// A log with more seals is restarted by the save that finds it so long.
     longest_log: usize,
+    pins: Option<PathPins>,
 }
 
 impl Local {
@@ -52,15 +55,7 @@ impl Local {
     ) -> Result<Self, SessionError> {
         match locked.unlock(credentials, policy) {
             Ok(vault) => Ok(Self::of(path, vault)),
-            Err(still) => {
-                let slots = still
-                    .vault
-                    .slots()
-                    .iter()
-                    .map(|slot| (slot.label.as_str().to_owned(), slot.kind.name().to_owned()));
-                let slots = slots.collect();
-                Err(SessionError::Unlock { path: path.to_owned(), reason: still.reason, slots })
-            }
+            Err(still) => Err(SessionError::of_still_locked(path, *still)),
         }
     }
 
@@ -74,6 +69,7 @@ impl Local {
             sources: Vec::new(),
             voice: None,
             longest_log: usize::MAX,
+            pins: None,
         }
     }
 
@@ -87,6 +83,36 @@ impl Local {
     pub(crate) fn by(mut self, author: String, now: u64) -> Self {
         (self.author, self.now) = (author, now);
         self
+    }
+
+    /// Compares the vault with what this machine remembers, says what there is to say, and remembers it from now on.
+    ///
+    /// # Errors
+    /// [`SessionError::Pin`], [`SessionError::Verify`]; warnings, with `--strict`.
+    pub(crate) fn with_pins(mut self, mut pins: PathPins, voice: Voice) -> Result<Self, Failure> {
+        let seen = pins.opened(&self.vault).map_err(|error| self.broken(error))?;
+        let seen = seen.map_err(|error| self.pin(error))?;
+        if let Some(why) = seen.damaged {
+            voice.warn(Warning::Unpinned(self.path.clone(), why))?;
+        }
+        // Remembered before it is said: with --strict, saying it ends the run, and it is to be said once.
+        let shown = seen.news.is_empty() || voice.is_heard();
+        if shown {
+            pins.keep(&self.vault).map_err(|error| self.pin(error))?;
+        }
+        if !seen.news.is_empty() {
+            voice.warn(Warning::SlotsChanged(self.path.clone(), seen.news))?;
+        }
+        if let Some((generation, seen)) = seen.older {
+            voice.warn(Warning::OlderThanSeen { path: self.path.clone(), generation, seen })?;
+        }
+        self.pins = Some(pins);
+        Ok(self)
+    }
+
+    /// The vault itself, for what this machine remembers of it.
+    pub(crate) fn vault(&self) -> &UnlockedVault {
+        &self.vault
     }
 
     /// Says so when it has to wait.
@@ -204,7 +230,7 @@ impl Local {
     }
 
     /// Locks, and reads what is stored now.
-    fn lock(&self) -> Result<(Lock, UnlockedVault), SessionError> {
+    fn lock(&mut self) -> Result<(Lock, UnlockedVault), SessionError> {
         let store = |error| SessionError::Store(self.path.clone(), error);
         let lock = match store::lock_within(&self.path, SILENCE) {
             Err(StoreError::Busy) => {
@@ -221,7 +247,10 @@ impl Local {
         let locked = LockedVault::open(Arc::new(snapshot))
             .map_err(|error| SessionError::Format(self.path.clone(), error))?;
         match locked.unlock_as(&self.vault) {
-            Ok(vault) => Ok((lock, vault)),
+            Ok(vault) => {
+                self.check_pins(&vault)?;
+                Ok((lock, vault))
+            }
             Err(still) => Err(match still.reason {
                 UnlockFailure::Denied(UnlockError::NoSlotMatches { .. }) => {
                     SessionError::Replaced(self.path.clone())
@@ -232,8 +261,44 @@ impl Local {
         }
     }
 
-    fn save(&self, lock: Lock, saved: &Saved) -> Result<(), SessionError> {
-        lock.replace(&saved.text).map(drop).map_err(|error| SessionError::Save(self.path.clone(), error))
+    fn save(&mut self, lock: Lock, before: &UnlockedVault, saved: &Saved) -> Result<(), SessionError> {
+        lock.replace(&saved.text).map_err(|error| SessionError::Save(self.path.clone(), error))?;
+        if let Some(pins) = &mut self.pins {
+            pins.saved(before, saved);
+        }
+        Ok(())
+    }
+
+    /// Stores a vault whose slots or master key were changed, and remembers it as the one that belongs here.
+    pub(crate) fn save_slots(
+        &mut self,
+        lock: Lock,
+        before: &UnlockedVault,
+        saved: &Saved,
+    ) -> Result<(), SessionError> {
+        let stored =
+            lock.replace(&saved.text).map_err(|error| SessionError::Save(self.path.clone(), error))?;
+        // It is stored: what cannot be read of it again is said by whoever reads it next.
+        if let (Some(pins), Ok(stored)) = (&mut self.pins, LockedVault::open(Arc::new(stored))) {
+            pins.accept(&Sighting::after_slots(before, &stored, saved.seal, saved.generation));
+        }
+        Ok(())
+    }
+
+    /// Nothing is changed in a vault that is older than what was seen here.
+    fn check_pins(&mut self, vault: &UnlockedVault) -> Result<(), SessionError> {
+        let Some(pins) = &mut self.pins else { return Ok(()) };
+        let checked = pins.before_change(vault);
+        let unpinned = checked.map_err(|error| self.broken(error))?.map_err(|error| self.pin(error))?;
+        if let (Some(why), Some(voice)) = (unpinned, self.voice) {
+            let warning = Warning::Unpinned(self.path.clone(), why.clone());
+            voice.warn(warning).map_err(|_| self.pin(PinError::Unpinned(why)))?;
+        }
+        Ok(())
+    }
+
+    fn pin(&self, error: PinError) -> SessionError {
+        SessionError::pin(&self.path, error)
     }
 
     fn broken(&self, error: VerifyError) -> SessionError {
@@ -295,7 +360,7 @@ impl Session for Local {
     ) -> Result<Committed, SessionError> {
         let (lock, vault) = self.lock()?;
         let (saved, outcomes) = self.apply(&vault, changes, progress)?;
-        self.save(lock, &saved)?;
+        self.save(lock, &vault, &saved)?;
         let is_long = vault.seals() >= self.longest_log || vault.log_bytes() >= LARGEST_LOG;
         if is_long && self.longest_log != usize::MAX {
             // The change is stored. If the log cannot be restarted now, the next save will try again.
@@ -310,7 +375,7 @@ impl Session for Local {
         let saved = vault
             .compact(pages, &self.author, None, self.now, &mut SystemRandom)
             .map_err(|error| self.cannot(error))?;
-        self.save(lock, &saved)?;
+        self.save(lock, &vault, &saved)?;
         Ok(Committed { outcomes: Vec::new(), generation: saved.generation })
     }
 
@@ -327,6 +392,7 @@ impl Session for Local {
             epoch: self.vault.roster().epoch,
             slot: slot.map(|slot| slot.label.as_str().to_owned()),
             sources: self.sources.clone(),
+            pins: self.pins.as_ref().map(|pins| pins.facts(&self.vault.id())),
         }
     }
 }
@@ -373,10 +439,11 @@ mod tests {
     fn a_log_that_grew_too_long_is_restarted_and_forgets_no_entry() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secrets.vault");
-        let identity = Identity::generate();
+        let identity = Identity::generate_x25519();
         let mut new = NewVault::generate(Pages::Few, &mut SystemRandom);
         let label = Label::parse("me").unwrap();
-        let slot = new_age_slot(&new.parts(), label, &identity.recipient(), new.master(), &mut SystemRandom);
+        let slot =
+            new_age_slot(&new.parts(), label, identity.recipient().unwrap(), new.master(), &mut SystemRandom);
         new.add_slot(slot.unwrap());
         store::create(&path, &new.finish("tester", 1, &mut SystemRandom).unwrap().text, 0o600).unwrap();
         let credentials = [Credential::Identities(vec![identity])];

@@ -8,7 +8,7 @@ use vault_core::vault::LockedVault;
 use super::{Finding, Run, State};
 use crate::context::{Unlocker, unlock_files, unlock_sources};
 use crate::escape::quoted_path;
-use crate::session::{has_passphrase, open_locked};
+use crate::session::{can_ask, has_passphrase, keyring, open_locked};
 use crate::size::shown;
 use crate::sys::probe::{self, Access};
 
@@ -16,7 +16,7 @@ pub(super) fn look(run: &mut Run<'_>, findings: &mut Vec<Finding>) {
     findings.push(runtime_folder(run));
     findings.push(environment(run));
     findings.extend(
-        unlock_files(&run.global.unlock.options(), &run.environment)
+        unlock_files(&run.global.unlock.options(), &run.environment, &run.config)
             .iter()
             .filter_map(|file| key_file(run, file)),
     );
@@ -96,7 +96,7 @@ fn runtime_folder(run: &Run<'_>) -> Finding {
 fn environment(run: &Run<'_>) -> Finding {
     const ID: &str = "environment";
     let options = run.global.unlock.options();
-    let sources = unlock_sources(&options, &run.environment);
+    let sources = unlock_sources(&options, &run.environment, &run.config);
     let held = sources.iter().find(|source| {
         matches!(source.what, Unlocker::Passphrase(_) | Unlocker::Identities(_) | Unlocker::MachineKey(_))
     });
@@ -231,10 +231,13 @@ fn kdf(vault: &LockedVault) -> Finding {
 fn way_in(run: &mut Run<'_>, vault: &LockedVault) -> Finding {
     const ID: &str = "unlocking";
     let options = run.global.unlock.options();
-    let sources = unlock_sources(&options, &run.environment);
-    let asks = sources.iter().any(|source| matches!(source.what, Unlocker::Terminal));
+    let sources = unlock_sources(&options, &run.environment, &run.config);
+    let asks = sources.iter().any(|source| source.what.asks());
     let names: Vec<_> = sources.iter().map(|source| source.named_by).collect();
-    if !asks || (has_passphrase(vault) && run.prompt.can_ask()) {
+    if keyring(run, vault).is_some() {
+        return Finding::new(ID, State::Ok, "the vault would be unlocked with the OS keyring");
+    }
+    if !asks || can_ask(run, vault) {
         return Finding::new(ID, State::Ok, format!("the vault would be unlocked with {}", names.join(", ")));
     }
     Finding::new(ID, State::Warning, "nothing that unlocks the vault was named, and there is nobody to ask")

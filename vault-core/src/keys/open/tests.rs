@@ -73,7 +73,7 @@ impl Vault {
         if let Ok(opened) = &opened {
             assert_eq!(opened.master.expose(), self.master.expose());
         }
-        opened
+        opened.map_err(|refused| refused.error)
     }
 
     fn open(&self, credential: Credential) -> Result<SlotId, UnlockError> {
@@ -102,7 +102,7 @@ fn costly(number: u8, memory_kib: u32, passes: u32) -> SlotLine {
 fn every_kind_of_credential_opens_its_own_slot() {
     let mut vault = Vault::new();
     let identity = Identity::generate();
-    vault.add_age("me", &identity.recipient());
+    vault.add_age("me", identity.recipient().unwrap());
     vault.add_passphrase(PassphraseKind::Passphrase, "words", "correct horse");
     vault.add_passphrase(PassphraseKind::Recovery, "safe", "ABCD-EFGH");
     let key = vault.add_machine("ci", 7);
@@ -222,11 +222,30 @@ fn a_slot_that_is_too_costly_does_not_keep_others_out() {
     assert_eq!(vault.open(typed("correct horse")), Ok(vault.slots[1].id));
     assert!(matches!(vault.open(typed("wrong")), Err(UnlockError::TooCostly { .. })));
     // It may also be more than the sum that is allowed without being told.
-    let policy =
-        UnlockPolicy { allow_rollback: false, max_kdf_memory_kib: 8 * MAX_MEMORY_KIB, only_slot: None };
+    let policy = UnlockPolicy { max_kdf_memory_kib: 8 * MAX_MEMORY_KIB, ..UnlockPolicy::default() };
     let slots = [&costly(0, 8 * MAX_MEMORY_KIB, 1)];
     let credentials = [typed("correct horse")];
     assert_eq!(passphrase_candidates(&slots, &credentials, &policy).ok().unwrap().0.len(), 1);
+}
+
+#[test]
+fn a_machine_key_of_before_a_rotation_opens_a_vault_that_is_named_otherwise() {
+    let mut vault = Vault::new();
+    let (slot, key) =
+        new_machine_slot(&vault.header, label("server"), 5, &vault.master, &mut SystemRandom).unwrap();
+    vault.slots.push(slot);
+    let old = VaultId { commitment: [7; 32], ..*key.vault() };
+    let of_before = || MachineKey::new(old, 5, Identity::parse(&key.identity().to_text()).ok().unwrap());
+    let open = |policy: &UnlockPolicy| {
+        open_master(&vault.header, &vault.slots, &[Credential::MachineKey(of_before())], policy)
+    };
+    let refused = open(&UnlockPolicy::default()).err();
+    assert!(matches!(refused, Some(UnlockError::ReplacedOrRotated { .. })));
+    let named = UnlockPolicy { vault_is_named: true, ..UnlockPolicy::default() };
+    assert_eq!(
+        open(&named).ok().map(|opened| (opened.slot, opened.pinned)),
+        Some((vault.slots[0].id, Some(5)))
+    );
 }
 
 #[test]
@@ -241,10 +260,10 @@ fn a_passphrase_that_is_too_long_is_refused_before_memory_is_spent() {
 fn identities_of_others_cost_no_decryption() {
     let mut vault = Vault::new();
     for number in 0..10 {
-        vault.add_age(&format!("u{number}"), &Identity::generate().recipient());
+        vault.add_age(&format!("u{number}"), Identity::generate().recipient().unwrap());
     }
     let identity = Identity::generate();
-    vault.add_age("me", &identity.recipient());
+    vault.add_age("me", identity.recipient().unwrap());
     let credentials = [Credential::Identities(vec![Identity::generate(), identity])];
     let slots: Vec<_> = vault.slots.iter().collect();
     let candidates = identity_candidates(&slots, &credentials);
@@ -284,7 +303,7 @@ fn a_changed_passphrase_keeps_the_slot_and_no_longer_opens_with_the_old_one() {
     vault.slots[0] = changed;
     assert!(vault.open(typed("new")).is_ok() && vault.open(typed("old")).is_err());
     let identity = Identity::generate();
-    vault.add_age("me", &identity.recipient());
+    vault.add_age("me", identity.recipient().unwrap());
     let Vault { header, master, slots } = &vault;
     let no_passphrase =
         change_passphrase(header, &slots[1], &words("new"), cheap(), master, &mut SystemRandom);
@@ -311,8 +330,8 @@ fn a_rotated_vault_opens_with_the_same_passphrase() {
 #[test]
 fn the_stock_age_tool_opens_the_age_file_of_a_slot() {
     let mut vault = Vault::new();
-    let identity = Identity::generate();
-    vault.add_age("me", &identity.recipient());
+    let identity = Identity::generate_x25519();
+    vault.add_age("me", identity.recipient().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let (key, file) = (folder.path().join("key"), folder.path().join("slot.age"));
     std::fs::write(&key, identity.to_text().expose()).unwrap();
