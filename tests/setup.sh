@@ -9,7 +9,7 @@ for program in age git strace python3; do
     command -v "$program" >/dev/null || missing="$missing $program"
 done
 # Programs whose packages have other names.
-for pair in bwrap:bubblewrap pinentry-tty:pinentry-tty systemd-creds:systemd; do
+for pair in bwrap:bubblewrap pinentry-tty:pinentry-tty systemd-creds:systemd sshd:openssh-server pamtester:pamtester sshpass:sshpass; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 [ -z "$missing" ] || python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"

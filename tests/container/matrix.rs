@@ -137,7 +137,7 @@ fn without_memory_for_files_nothing_starts_and_a_disk_can_be_named() {
     };
     refuses("no memory", &start(&[]), 125, "cannot make files in memory");
     assert_eq!(home.names(), ["secrets.vault"]);
-    assert_eq!(start(&["--files-in", "/work"]).text(), VALUE);
+    assert_eq!(start(&["--files-in", "/here"]).text(), VALUE);
     assert_eq!(home.names(), ["secrets.vault"]);
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Container {
 }
 
 impl Container {
-    /// The program in it, with these arguments. `/work` is the vault's folder, `/key` what opens it.
+    /// The program in it, with these arguments. `/here` is the vault's folder, `/key` what opens it.
     pub(super) fn vault(&self, home: &Home, arguments: &[&str]) -> Run {
         let filter = home.beside("filter");
         fs::write(&filter, refusing(&self.refused)).unwrap();
@@ -56,7 +56,7 @@ impl Container {
         .to_vec();
         let mut add = |words: &[&str]| options.extend(words.iter().map(|word| (*word).to_owned()));
         add(&[&text(program()), "/vault"]);
-        add(&[if self.read_only { "--ro-bind" } else { "--bind" }, &text(home.work()), "/work"]);
+        add(&[if self.read_only { "--ro-bind" } else { "--bind" }, &text(home.work()), "/here"]);
         for name in ["machine.key", "pass"] {
             if home.beside(name).exists() {
                 add(&["--ro-bind", &text(home.beside(name)), &format!("/{name}")]);
@@ -79,14 +79,14 @@ impl Container {
             ]);
         }
         if self.bare {
-            add(&["--setenv", "VAULT_FILE", "/work/secrets.vault"]);
+            add(&["--setenv", "VAULT_FILE", "/here/secrets.vault"]);
         } else {
             for (name, value) in [
                 ("HOME", "/home/user"),
                 ("USER", "user"),
                 ("PATH", "/usr/bin"),
                 ("XDG_RUNTIME_DIR", "/run/user/me"),
-                ("VAULT_FILE", "/work/secrets.vault"),
+                ("VAULT_FILE", "/here/secrets.vault"),
             ] {
                 add(&["--setenv", name, value]);
             }
@@ -95,7 +95,7 @@ impl Container {
             add(&["--uid", &user.to_string(), "--gid", &user.to_string()]);
         }
         options.extend(self.more.iter().cloned());
-        options.extend(["--remount-ro", "/", "--chdir", "/work", "--seccomp", "9"].map(str::to_owned));
+        options.extend(["--remount-ro", "/", "--chdir", "/here", "--seccomp", "9"].map(str::to_owned));
         let script = format!("{} exec bwrap \"$@\" 9<{}", self.limits, filter.display());
         let mut words = vec!["-c".to_owned(), script, "sh".to_owned()];
         words.extend(options);
