@@ -15,7 +15,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 use crate::context::{RunSecret, UnlockOptions};
 
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
-pub(crate) use launch::{Doctor, PamUnlock, Render, Start};
+pub(crate) use launch::{Doctor, Render, Start};
 pub(crate) use vaults::{
     Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
     Status, Trust,
@@ -201,7 +201,6 @@ pub(crate) enum Command {
     Render(Render),
     Status(Status),
     Doctor(Doctor),
-    PamUnlock(PamUnlock),
     Trust(Trust),
     Completions(Completions),
     Man(Man),

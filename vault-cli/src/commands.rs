@@ -16,7 +16,6 @@ mod init;
 mod launch;
 mod list;
 mod man;
-mod pam;
 mod remove;
 mod rename;
 mod render;
@@ -118,7 +117,6 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Run(arguments) => launch::run(run, arguments),
         Command::Render(arguments) => render::run(run, arguments),
         Command::Doctor(arguments) => doctor::run(run, arguments),
-        Command::PamUnlock(arguments) => pam::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
         Command::Trust(arguments) => trust::run(run, arguments),
         Command::Completions(arguments) => completions::run(run, arguments),

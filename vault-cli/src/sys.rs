@@ -7,5 +7,4 @@ pub(crate) mod folder;
 pub(crate) mod git;
 pub(crate) mod harden;
 pub(crate) mod host;
-pub(crate) mod login;
 pub(crate) mod probe;
