@@ -48,7 +48,7 @@ enum RecipientKind {
     Ssh(ssh::Recipient),
     /// Tagged: the identity is on a hardware key, behind a plugin.
     Tag(age::tag::Recipient),
-    TagHybrid(age::tagpq::Recipient),
+    TagHybrid(Box<age::tagpq::Recipient>),
     Plugin(age::plugin::Recipient, Asker),
 }
 
@@ -150,7 +150,7 @@ impl RecipientKind {
             "age" => Self::X25519(text.parse().ok()?),
             "age1pq" => Self::Hybrid(hybrid::Recipient::parse(text)?),
             "age1tag" => Self::Tag(text.parse().ok()?),
-            "age1tagpq" => Self::TagHybrid(text.parse().ok()?),
+            "age1tagpq" => Self::TagHybrid(Box::new(text.parse().ok()?)),
             _ => Self::Plugin(text.parse().ok()?, ask.clone()),
         })
     }

@@ -19,7 +19,7 @@ pub const MAX_MACHINE_KEY: usize = 16 * 1024;
 pub struct MachineKey {
     vault: VaultId,
     generation: u64,
-    identity: Identity,
+    identity: Box<Identity>,
 }
 
 /// Why a text is no machine key. It says nothing about its content.
@@ -47,7 +47,7 @@ impl MachineKey {
     /// A machine key for this vault, which was at `generation` when it was made.
     #[must_use]
     pub fn new(vault: VaultId, generation: u64, identity: Identity) -> Self {
-        Self { vault, generation, identity }
+        Self { vault, generation, identity: Box::new(identity) }
     }
 
     /// The machine key with this text, with nothing around it.
@@ -75,7 +75,7 @@ impl MachineKey {
         Ok(Self {
             vault: VaultId { uuid: *uuid, commitment: *commitment },
             generation: u64::from_be_bytes(*generation),
-            identity,
+            identity: Box::new(identity),
         })
     }
 

@@ -239,7 +239,7 @@ fn a_machine_key_of_before_a_rotation_opens_a_vault_that_is_named_otherwise() {
     let open = |policy: &UnlockPolicy| {
         open_master(&vault.header, &vault.slots, &[Credential::MachineKey(of_before())], policy)
     };
-    let refused = open(&UnlockPolicy::default()).err();
+    let refused = open(&UnlockPolicy::default()).err().map(|refused| refused.error);
     assert!(matches!(refused, Some(UnlockError::ReplacedOrRotated { .. })));
     let named = UnlockPolicy { vault_is_named: true, ..UnlockPolicy::default() };
     assert_eq!(
