@@ -1,5 +1,6 @@
 //! What was typed: the grammar of the command line. The comments here are the help.
 
+mod doors;
 mod entries;
 mod launch;
 mod vaults;
@@ -14,6 +15,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 
 use crate::context::{RunSecret, UnlockOptions};
 
+pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use launch::{Doctor, Render, Start};
 pub(crate) use vaults::{
@@ -202,6 +204,8 @@ pub(crate) enum Command {
     Status(Status),
     Doctor(Doctor),
     Trust(Trust),
+    Keyring(Keyring),
+    Door(Door),
     Completions(Completions),
     Man(Man),
     Help(Help),

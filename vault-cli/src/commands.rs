@@ -5,6 +5,7 @@ mod compact;
 mod completions;
 mod copy;
 mod doctor;
+mod door;
 mod edit;
 mod export;
 mod fork;
@@ -14,6 +15,7 @@ mod help;
 mod import;
 mod init;
 mod launch;
+mod keyring;
 mod list;
 mod man;
 mod remove;
@@ -58,6 +60,7 @@ pub(crate) struct Run<'a> {
 
 /// Does what was asked for, and reports how it ended.
 pub(crate) fn start(arguments: Vec<OsString>) -> std::process::ExitCode {
+    let arguments = keyring::called_so(arguments);
     let guessed = Voice::guessed(arguments.iter().cloned());
     let launches = launch::is_meant(&arguments);
     let failure = |failure: Failure| if launches { failure.before_start() } else { failure };
@@ -119,6 +122,8 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Doctor(arguments) => doctor::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
         Command::Trust(arguments) => trust::run(run, arguments),
+        Command::Keyring(arguments) => keyring::run(run, arguments),
+        Command::Door(arguments) => door::run(run, arguments),
         Command::Completions(arguments) => completions::run(run, arguments),
         Command::Man(arguments) => man::run(run, arguments),
         Command::Help(arguments) => help::run(run, arguments),
@@ -131,11 +136,21 @@ impl Run<'_> {
         Ok(context::vault(self.global.file.as_deref(), &self.environment, &self.folder)?)
     }
 
+    /// Which vault is meant by a program that goes through a door, and why.
+    fn own_location(&self) -> Result<Location, Failure> {
+        Ok(context::own_vault(self.global.file.as_deref(), &self.environment, &self.folder)?)
+    }
+
     /// Opens the vault that is meant, wherever its keys are.
     fn open(&mut self) -> Result<(PathBuf, Box<dyn Session>), Failure> {
         let path = self.location()?.path;
-        let session = self.unlock(&path)?;
-        Ok((path, Box::new(session)))
+        let session = self.open_at(&path)?;
+        Ok((path, session))
+    }
+
+    /// Opens the vault at this path, wherever its keys are.
+    fn open_at(&mut self, path: &Path) -> Result<Box<dyn Session>, Failure> {
+        Ok(Box::new(self.unlock(path)?))
     }
 
     /// Unlocks the vault at this path in this process, if it is the one that is meant.

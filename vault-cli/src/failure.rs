@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use vault_core::format::entry::{EntryName, NameError};
+use vault_core::item::ItemTooLong;
 use vault_core::keys::NewSlotError;
 use vault_core::keys::age::RecipientError;
 use vault_core::store::ReplaceError;
@@ -184,6 +185,14 @@ pub(crate) enum Failure {
     NotEditable(EntryName),
     /// No entry of a damaged file opens.
     NothingToSalvage(PathBuf),
+    /// Something of somebody else stands where a door's file belongs.
+    DoorTaken(PathBuf),
+    /// What our Python module asked for is no request.
+    DoorRequest,
+    /// A service or user is too long to be kept.
+    ItemTooLong(ItemTooLong),
+    /// Python's keyring was switched off by the user.
+    KeyringDisabled,
     /// Opening, changing or saving the vault.
     Session(SessionError),
     /// A program was not started: the failure itself, with the exit code of those.

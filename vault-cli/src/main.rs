@@ -6,6 +6,7 @@ mod cli;
 mod codec;
 mod commands;
 mod context;
+mod doors;
 mod escape;
 mod failure;
 mod input;

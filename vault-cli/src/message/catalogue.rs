@@ -173,6 +173,9 @@ kinds! {
     NO_MEMORY_FOR_FILES = "no-memory-for-files", Failed, "There is no storage in memory for a program's files.";
     NOT_EXECUTABLE = "not-executable", NotExecutable, "The program that was to be run cannot be executed.";
     PROGRAM_NOT_FOUND = "program-not-found", NoProgram, "The program that was to be run was not found.";
+    DOOR_TAKEN = "door-taken", Conflict, "Something of somebody else stands where a door's file belongs.";
+    DOOR_REQUEST = "door-request", Usage, "A request through a door is not understood.";
+    KEYRING_DISABLED = "keyring-disabled", Failed, "Python's keyring was switched off, so nothing is stored through it.";
     DECLINED = "declined", Declined, "You said no.";
     BUG = "bug", Internal, "Something that cannot happen did.";
     ENTRY_EXPIRED = "entry-expired", Failed, "A warning: the entry is past its expiry.";

@@ -102,6 +102,17 @@ pub(super) fn message(failure: &Failure) -> Message {
         ),
         Failure::Time(text) => Message::new(kinds::BAD_TIME, format!("{} is no time", quoted(text)))
             .hint("write 2030-12-31, 2030-12-31T23:59:59Z, or a span from now: 90d, 12h"),
+        Failure::DoorTaken(path) => Message::new(
+            kinds::DOOR_TAKEN,
+            format!("{} is there already, and not ours", quoted_path(path)),
+        )
+        .hint("nothing was changed; move it away, name another --dir, or for keyringrc.cfg add: --yes"),
+        Failure::DoorRequest => Message::new(kinds::DOOR_REQUEST, "cannot understand the request"),
+        Failure::ItemTooLong(error) => Message::new(kinds::TOO_LARGE, format!("cannot store the password: {error}")),
+        Failure::KeyringDisabled => Message::new(
+            kinds::KEYRING_DISABLED,
+            "cannot change the keyring: it was switched off by keyringrc.cfg or PYTHON_KEYRING_BACKEND",
+        ),
         Failure::NoEntry { name, vault, similar } => {
             let message = Message::new(
                 kinds::ENTRY_NOT_FOUND,
