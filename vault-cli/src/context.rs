@@ -157,6 +157,8 @@ impl Environment {
     /// What the terminal is called.
     pub(crate) fn terminal_type(&self) -> Option<&str> {
         self.terminal_type.as_deref()
+    }
+
     /// The user's home.
     pub(crate) fn home(&self) -> Option<&Path> {
         self.home.as_deref()
