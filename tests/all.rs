@@ -7,6 +7,7 @@ mod container;
 mod crash;
 mod documents;
 mod git;
+mod gitread;
 mod hostile;
 mod house;
 mod login;

@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 missing=
-for program in age git strace python3; do
+for program in age git strace faketime python3; do
     command -v "$program" >/dev/null || missing="$missing $program"
 done
 # Programs whose packages have other names.

@@ -3,6 +3,7 @@
 mod doors;
 mod entries;
 mod launch;
+mod past;
 mod vaults;
 
 use std::ffi::OsString;
@@ -18,6 +19,7 @@ use crate::context::{RunSecret, UnlockOptions};
 pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use launch::{Doctor, Render, Start};
+pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use vaults::{
     Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
     Status, Trust,
@@ -201,8 +203,12 @@ pub(crate) enum Command {
     Check(Check),
     Run(Start),
     Render(Render),
-    Status(Status),
     Doctor(Doctor),
+    Diff(Diff),
+    Log(Log),
+    History(History),
+    Scan(Scan),
+    Status(Status),
     Trust(Trust),
     Keyring(Keyring),
     Door(Door),

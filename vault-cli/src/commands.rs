@@ -4,6 +4,7 @@ mod check;
 mod compact;
 mod completions;
 mod copy;
+mod diff;
 mod doctor;
 mod door;
 mod edit;
@@ -12,18 +13,22 @@ mod fork;
 mod generate;
 mod get;
 mod help;
+mod history;
 mod import;
 mod init;
 mod keyring;
 mod launch;
 mod list;
+mod log;
 mod man;
 mod remove;
 mod rename;
 mod render;
+mod scan;
 mod set;
 mod show;
 mod slots;
+mod states;
 mod status;
 mod strength;
 mod trust;
@@ -120,6 +125,10 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Run(arguments) => launch::run(run, arguments),
         Command::Render(arguments) => render::run(run, arguments),
         Command::Doctor(arguments) => doctor::run(run, arguments),
+        Command::Diff(arguments) => diff::run(run, arguments),
+        Command::Log(arguments) => log::run(run, arguments),
+        Command::History(arguments) => history::run(run, arguments),
+        Command::Scan(arguments) => scan::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
         Command::Trust(arguments) => trust::run(run, arguments),
         Command::Keyring(arguments) => keyring::run(run, arguments),

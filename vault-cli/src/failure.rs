@@ -19,6 +19,7 @@ use crate::password::AlphabetError;
 use crate::prompt::PromptError;
 use crate::session::SessionError;
 use crate::sys::askpass::AskError;
+use crate::sys::revisions::GitError;
 use crate::template::{FormError, Reference, ReferenceError, TemplateError, TemplateProblem};
 
 /// Why a command did not do what it was asked to do.
@@ -199,6 +200,19 @@ pub(crate) enum Failure {
     BeforeStart(Box<Self>),
     /// Handing secrets to a program or into a file.
     Launch(LaunchError),
+    /// Git does not give what was asked for.
+    Revision(GitError),
+    /// A commit would take entries in conflict.
+    ConflictsLeft {
+        /// The vault.
+        path: PathBuf,
+        /// The entries.
+        names: Vec<String>,
+    },
+    /// Values of the vault were found where they should not be.
+    LeaksFound(usize),
+    /// Values of secrets were to be shown, and not on a terminal.
+    ValuesToProgram,
     /// A warning, with `--strict`.
     Warning(Warning),
     /// Ctrl-C.
@@ -318,4 +332,5 @@ from! {
     NewSlotError => NewSlot,
     EditorError => Editor,
     LaunchError => Launch,
+    GitError => Revision,
 }

@@ -8,3 +8,4 @@ pub(crate) mod git;
 pub(crate) mod harden;
 pub(crate) mod host;
 pub(crate) mod probe;
+pub(crate) mod revisions;

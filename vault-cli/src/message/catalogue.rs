@@ -173,6 +173,13 @@ kinds! {
     NO_MEMORY_FOR_FILES = "no-memory-for-files", Failed, "There is no storage in memory for a program's files.";
     NOT_EXECUTABLE = "not-executable", NotExecutable, "The program that was to be run cannot be executed.";
     PROGRAM_NOT_FOUND = "program-not-found", NoProgram, "The program that was to be run was not found.";
+    NO_REPOSITORY = "no-repository", NotFound, "The vault is in no work tree of git.";
+    COMMIT_NOT_FOUND = "commit-not-found", NotFound, "There is no such commit, or it does not have the vault.";
+    GIT_FAILED = "git-failed", Failed, "Git cannot be run, or said no.";
+    LEAK_FOUND = "leak-found", Integrity, "Values of the vault were found where they should not be.";
+    BAD_POLICY = "bad-policy", Failed, "vault.toml cannot be read or understood.";
+    AGAINST_POLICY = "against-policy", Integrity, "The vault is, or would be, against the rules in vault.toml.";
+    VALUES_TO_PROGRAM = "values-to-program", Usage, "Values were to be compared, and not on a terminal.";
     DOOR_TAKEN = "door-taken", Conflict, "Something of somebody else stands where a door's file belongs.";
     DOOR_REQUEST = "door-request", Usage, "A request through a door is not understood.";
     KEYRING_DISABLED = "keyring-disabled", Failed, "Python's keyring was switched off, so nothing is stored through it.";

@@ -16,6 +16,7 @@ use crate::output::OutputError;
 use crate::password::AlphabetError;
 use crate::prompt::PromptError;
 use crate::sys::askpass::AskError;
+use crate::sys::revisions::GitError;
 
 /// What is said about a failure.
 pub(super) fn message(failure: &Failure) -> Message {
@@ -38,7 +39,7 @@ pub(super) fn message(failure: &Failure) -> Message {
         .hint("name the file that holds it, or use VAULT_MACHINE_KEY or VAULT_IDENTITY"),
         Failure::UnknownTopic(topic) => {
             Message::new(kinds::UNKNOWN_TOPIC, format!("no help on {}", quoted(topic)))
-                .hint("topics are the commands, config and exit-codes; see: vault help")
+                .hint("topics are the commands, config, exit-codes and policy; see: vault help")
         }
         Failure::Context(error) => context(error),
         Failure::Config(error) => config(error),
@@ -180,6 +181,25 @@ pub(super) fn message(failure: &Failure) -> Message {
             format!("cannot salvage {}: no entry in it opens", quoted_path(path)),
         )
         .hint("nothing was written"),
+        Failure::Revision(error) => revision(error),
+        Failure::ConflictsLeft { path, names } => {
+            let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
+            let message = Message::new(
+                kinds::IN_CONFLICT,
+                format!("{} has entries in conflict: {}", quoted_path(path), names.join(", ")),
+            );
+            message.hint("settle each with: vault resolve NAME; then add the file again")
+        }
+        Failure::LeaksFound(count) => Message::new(
+            kinds::LEAK_FOUND,
+            format!("{count} {} of values of the vault found", if *count == 1 { "copy" } else { "copies" }),
+        )
+        .hint("whoever had the files had the values: change them where they are used, then here"),
+        Failure::ValuesToProgram => Message::new(
+            kinds::VALUES_TO_PROGRAM,
+            "refusing to show values: standard output is not a terminal",
+        )
+        .hint("a program gets one value at a time: vault get NAME --at REV"),
         Failure::Session(error) => session::message(error),
         Failure::BeforeStart(failure) => {
             launch::not_started(message(failure))
@@ -222,6 +242,28 @@ pub(super) fn warning(warning: &Warning) -> Message {
             "git may change the vault's line ends: .gitattributes has no line for it",
         )
         .hint(format!("add it yourself: {line}")),
+    }
+}
+
+fn revision(error: &GitError) -> Message {
+    match error {
+        GitError::NotRun(error) => caused(kinds::GIT_FAILED, "cannot run git", error),
+        GitError::NoRepository(path) => {
+            Message::new(kinds::NO_REPOSITORY, format!("{} is in no work tree of git", quoted_path(path)))
+        }
+        GitError::NoRevision(revision) => {
+            Message::new(kinds::COMMIT_NOT_FOUND, format!("git knows no commit {}", quoted(revision)))
+        }
+        GitError::NoFile { revision: Some(revision), path } => Message::new(
+            kinds::COMMIT_NOT_FOUND,
+            format!("there is no {} in commit {}", quoted_path(path), escaped(revision)),
+        )
+        .hint("see which commits changed it: git log --follow -- PATH"),
+        GitError::NoFile { revision: None, path } => {
+            Message::new(kinds::COMMIT_NOT_FOUND, format!("{} is not in git's index", quoted_path(path)))
+        }
+        GitError::Failed(what) => Message::new(kinds::GIT_FAILED, format!("git {what} failed"))
+            .hint(format!("see what it says: git {what}")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The vault in this process.
 
+use std::collections::BTreeMap;
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +13,14 @@ use vault_core::format::front::Pages;
 use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
 use vault_core::store::{self, Lock, StoreError};
 use vault_core::vault::blob::{BlobError, BlobWriter};
+use vault_core::vault::diff::Difference;
 use vault_core::vault::edit::{Edit, NewValue, Outcome, Saved, Update};
-use vault_core::vault::pin::Sighting;
 use vault_core::vault::{Counts, LockedVault, UnlockFailure, UnlockedVault, Value};
 
-use super::{Change, Committed, Expect, Facts, Opened, PathPins, PinError, Session, SessionError};
+use super::{Change, Committed, Expect, Facts, Log, Opened, PathPins, PinError, Session, SessionError, obey};
 use crate::failure::Failure;
 use crate::message::{Status, Voice, Warning};
+use crate::policy::Policy;
 
 /// Reads a vault as far as that goes without a key.
 ///
@@ -70,6 +72,32 @@ impl Local {
             voice: None,
             longest_log: usize::MAX,
             pins: None,
+        }
+    }
+
+    /// How this state differs from an older one of the same vault.
+    ///
+    /// # Errors
+    /// [`SessionError::Verify`].
+    pub(crate) fn differences(&self, before: &Self) -> Result<Vec<Difference>, SessionError> {
+        self.vault.differences(&before.vault).map_err(|error| self.broken(error))
+    }
+
+    /// Another state of the same vault, by the master key that is known already.
+    ///
+    /// # Errors
+    /// The locked state comes back if its master key is another.
+    pub(crate) fn same_key(
+        &self,
+        path: &Path,
+        locked: LockedVault,
+    ) -> Result<Result<Self, LockedVault>, SessionError> {
+        match locked.unlock_as(&self.vault) {
+            Ok(vault) => Ok(Ok(Self::of(path, vault))),
+            Err(still) => match still.reason {
+                UnlockFailure::Verify(error) => Err(SessionError::Verify(path.to_owned(), error)),
+                _ => Ok(Err(still.vault)),
+            },
         }
     }
 
@@ -262,25 +290,11 @@ impl Local {
     }
 
     fn save(&mut self, lock: Lock, before: &UnlockedVault, saved: &Saved) -> Result<(), SessionError> {
-        lock.replace(&saved.text).map_err(|error| SessionError::Save(self.path.clone(), error))?;
-        if let Some(pins) = &mut self.pins {
-            pins.saved(before, saved);
-        }
-        Ok(())
-    }
-
-    /// Stores a vault whose slots or master key were changed, and remembers it as the one that belongs here.
-    pub(crate) fn save_slots(
-        &mut self,
-        lock: Lock,
-        before: &UnlockedVault,
-        saved: &Saved,
-    ) -> Result<(), SessionError> {
         let stored =
             lock.replace(&saved.text).map_err(|error| SessionError::Save(self.path.clone(), error))?;
         // It is stored: what cannot be read of it again is said by whoever reads it next.
         if let (Some(pins), Ok(stored)) = (&mut self.pins, LockedVault::open(Arc::new(stored))) {
-            pins.accept(&Sighting::after_slots(before, &stored, saved.seal, saved.generation));
+            pins.saved(before, &stored, saved);
         }
         Ok(())
     }
@@ -299,6 +313,19 @@ impl Local {
 
     fn pin(&self, error: PinError) -> SessionError {
         SessionError::pin(&self.path, error)
+    }
+
+    /// Fails if the vault, or a name that these changes give, is against the rules beside the vault.
+    fn obey(&self, vault: &UnlockedVault, changes: &[Change]) -> Result<(), SessionError> {
+        let rules = Policy::beside(&self.path).map_err(SessionError::Policy)?;
+        let mut broken = rules.of_vault(vault.header().uuid, vault.slots());
+        broken.extend(changes.iter().filter_map(|change| match change {
+            Change::Set { name, .. } | Change::Rename { to: name, .. } | Change::Copy { to: name, .. } => {
+                rules.of_name(name.as_str())
+            }
+            Change::Remove(_) => None,
+        }));
+        obey(&self.path, &rules, broken)
     }
 
     fn broken(&self, error: VerifyError) -> SessionError {
@@ -359,6 +386,7 @@ impl Session for Local {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Committed, SessionError> {
         let (lock, vault) = self.lock()?;
+        self.obey(&vault, &changes)?;
         let (saved, outcomes) = self.apply(&vault, changes, progress)?;
         self.save(lock, &vault, &saved)?;
         let is_long = vault.seals() >= self.longest_log || vault.log_bytes() >= LARGEST_LOG;
@@ -371,6 +399,7 @@ impl Session for Local {
 
     fn compact(&mut self, pages: Option<Pages>) -> Result<Committed, SessionError> {
         let (lock, vault) = self.lock()?;
+        self.obey(&vault, &[])?;
         let pages = pages.unwrap_or(vault.header().pages);
         let saved = vault
             .compact(pages, &self.author, None, self.now, &mut SystemRandom)
@@ -394,6 +423,13 @@ impl Session for Local {
             sources: self.sources.clone(),
             pins: self.pins.as_ref().map(|pins| pins.facts(&self.vault.id())),
         }
+    }
+
+    fn log(&mut self) -> Result<Log, SessionError> {
+        let removed = self.vault.roster().removed.iter();
+        let mut labels: BTreeMap<_, _> = removed.map(|slot| (slot.id, slot.label.clone())).collect();
+        labels.extend(self.vault.slots().iter().map(|slot| (slot.id, slot.label.as_str().to_owned())));
+        Ok(Log { records: self.vault.log().map_err(|error| self.broken(error))?, labels })
     }
 }
 

@@ -11,9 +11,9 @@ use vault_core::error::VerifyError;
 use vault_core::keys::VaultId;
 use vault_core::source::{Source, Text};
 use vault_core::store::{self, Dir, ReplaceError, StoreError};
-use vault_core::vault::UnlockedVault;
 use vault_core::vault::edit::Saved;
 use vault_core::vault::pin::{self, Pins, Sighting, SlotNews, Standing};
+use vault_core::vault::{LockedVault, UnlockedVault};
 
 use crate::context::{Branch, StateFolder};
 use crate::escape::quoted_path;
@@ -243,9 +243,13 @@ impl PathPins {
         Ok(Ok(self.unpinned.clone().filter(|_| !is_named)))
     }
 
-    /// Remembers a save that changed no slot.
-    pub(crate) fn saved(&mut self, before: &UnlockedVault, saved: &Saved) {
-        let sighting = Sighting::after(before, saved.seal, saved.generation);
+    /// Remembers a save: what was read under the lock, what is stored now, and the seal between the two.
+    pub(crate) fn saved(&mut self, before: &UnlockedVault, stored: &LockedVault, saved: &Saved) {
+        let sighting = Sighting::after(before, stored, saved.seal, saved.generation);
+        if sighting.id != before.id() {
+            // A rotation.
+            return self.accept(&sighting);
+        }
         let (branch, now) = (self.branch.name().map(<[u8]>::to_vec), self.terms.now);
         let read = self.pins.clone();
         self.write(&|pins: &mut Pins| {

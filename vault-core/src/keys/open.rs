@@ -123,7 +123,7 @@ pub enum UnlockError {
         tried: usize,
     },
     /// No slot could be tried; the first one's reason.
-    Unavailable(Skipped),
+    Unavailable(Box<Skipped>),
     /// The vault has no slot with this label.
     NoSuchSlot {
         /// The label asked for.
@@ -169,8 +169,8 @@ impl fmt::Display for UnlockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSlotMatches { .. } => f.write_str("wrong passphrase or key, or the key slot is damaged"),
-            Self::Unavailable(Skipped { label, why, .. }) => {
-                write!(f, "key slot \"{label}\" is unavailable: {why}")
+            Self::Unavailable(skipped) => {
+                write!(f, "key slot \"{}\" is unavailable: {}", skipped.label, skipped.why)
             }
             Self::NoSuchSlot { label } => write!(f, "no key slot has the label \"{label}\""),
             Self::TooCostly { required_kib, allowed_kib } => {
@@ -220,7 +220,7 @@ pub fn open_master(
         Ok((master, slot)) => Ok(Opened { master, slot, pinned, skipped }),
         Err(refused) => {
             let unavailable = || match skipped.first() {
-                Some(first) if tried == 0 => UnlockError::Unavailable(first.clone()),
+                Some(first) if tried == 0 => UnlockError::Unavailable(Box::new(first.clone())),
                 _ => UnlockError::NoSlotMatches { tried },
             };
             Err(Refused { error: refused.unwrap_or_else(unavailable), skipped })

@@ -127,15 +127,9 @@ impl Sighting {
         }
     }
 
-    /// Of the vault as it is after a save that changed no slot: the new seal follows all others.
+    /// Of the vault as a save stored it: the new seal follows all others. Slots, and the master key, may be other ones.
     #[must_use]
-    pub fn after(vault: &UnlockedVault, seal: SealId, generation: u64) -> Self {
-        Self { generation, tips: vec![seal], ..Self::of(vault) }
-    }
-
-    /// Of the vault as it was stored with other slots, or under another master key, by a save with this seal.
-    #[must_use]
-    pub fn after_slots(before: &UnlockedVault, stored: &LockedVault, seal: SealId, generation: u64) -> Self {
+    pub fn after(before: &UnlockedVault, stored: &LockedVault, seal: SealId, generation: u64) -> Self {
         let slots = slots_of(stored.slots());
         let gone =
             before.slots().iter().map(|slot| slot.id).filter(|id| slots.iter().all(|slot| slot.0 != *id));
