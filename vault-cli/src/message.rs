@@ -206,7 +206,7 @@ impl Voice {
         }
         let message = text::message(&failure);
         self.labelled(message.kind.label(), RED, &message.text);
-        Ok(message.kind.exit)
+        Ok(message.exit)
     }
 
     fn failure(self, failure: &Failure) -> ExitCode {
