@@ -14,6 +14,7 @@ mod login;
 mod model;
 mod readme;
 mod reference;
+mod slots;
 mod tamper;
 mod unlocking;
 mod vectors;

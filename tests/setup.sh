@@ -4,13 +4,15 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# A program, and the package of Debian that has it.
+needed="
+age:age faketime:faketime git:git pinentry-tty:pinentry-tty python3:python3 strace:strace
+bwrap:bubblewrap dbus-run-session:dbus gnome-keyring-daemon:gnome-keyring keyctl:keyutils script:bsdutils
+pamtester:pamtester secret-tool:libsecret-tools ssh-keygen:openssh-client sshd:openssh-server sshpass:sshpass systemd-creds:systemd
+"
 missing=
-for program in age git strace faketime python3; do
-    command -v "$program" >/dev/null || missing="$missing $program"
-done
-# Programs whose packages have other names.
-for pair in bwrap:bubblewrap pinentry-tty:pinentry-tty systemd-creds:systemd sshd:openssh-server pamtester:pamtester sshpass:sshpass; do
-    command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
+for pair in $needed; do
+    command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
 done
 [ -z "$missing" ] || python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then

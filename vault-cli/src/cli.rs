@@ -4,6 +4,7 @@ mod doors;
 mod entries;
 mod launch;
 mod past;
+mod slots;
 mod vaults;
 
 use std::ffi::OsString;
@@ -20,9 +21,13 @@ pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use launch::{Doctor, Render, Start};
 pub(crate) use past::{Diff, History, Log, Scan};
+pub(crate) use slots::{
+    Backends, KdfOptions, NewSlots, Rewrap, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove, SlotRename,
+    SlotTest,
+};
 pub(crate) use vaults::{
-    Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
-    Status, Trust,
+    Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, Status,
+    Trust,
 };
 
 /// Secrets in one encrypted text file that merges and cannot be forged
@@ -197,6 +202,9 @@ pub(crate) enum Command {
     Fork(Fork),
     Edit(Edit),
     Generate(Generate),
+    Slot(Slot),
+    Rewrap(Rewrap),
+    Backends(Backends),
     Compact(Compact),
     Import(Import),
     Export(Export),

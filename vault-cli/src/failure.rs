@@ -1,5 +1,7 @@
 //! Every way in which a command can fail: the rooms' errors under one roof. `message` finds the words.
 
+mod slots;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -21,6 +23,8 @@ use crate::session::SessionError;
 use crate::sys::askpass::AskError;
 use crate::sys::revisions::GitError;
 use crate::template::{FormError, Reference, ReferenceError, TemplateError, TemplateProblem};
+
+pub(crate) use slots::SlotFailure;
 
 /// Why a command did not do what it was asked to do.
 #[non_exhaustive]
@@ -186,6 +190,8 @@ pub(crate) enum Failure {
     NotEditable(EntryName),
     /// No entry of a damaged file opens.
     NothingToSalvage(PathBuf),
+    /// Key slots.
+    Slot(SlotFailure),
     /// Something of somebody else stands where a door's file belongs.
     DoorTaken(PathBuf),
     /// What our Python module asked for is no request.
@@ -329,6 +335,7 @@ from! {
     OutputError => Output,
     AlphabetError => Alphabet,
     SessionError => Session,
+    SlotFailure => Slot,
     NewSlotError => NewSlot,
     EditorError => Editor,
     LaunchError => Launch,

@@ -3,6 +3,7 @@
 mod catalogue;
 mod launch;
 mod session;
+mod slots;
 mod text;
 mod usage;
 
@@ -18,6 +19,7 @@ use vault_core::keys::Unavailable;
 use vault_core::vault::pin::SlotNews;
 
 pub(crate) use catalogue::{Exit, Kind, exit_codes};
+pub(crate) use text::word;
 
 use crate::cli::{Cli, Color, Global};
 use crate::escape::{escaped, quoted};

@@ -127,6 +127,12 @@ kinds! {
     BAD_RECIPIENT = "bad-recipient", Usage, "This is not an age recipient that can be used.";
     BAD_KDF_MEMORY = "bad-kdf-memory", Usage, "The memory for a passphrase is outside the limits.";
     TOO_MANY_SLOTS = "too-many-slots", Usage, "A vault cannot have so many slots.";
+    SLOT_NOT_FOUND = "slot-not-found", NotFound, "There is no key slot of this label.";
+    LABEL_TAKEN = "label-taken", Conflict, "Another key slot has the label.";
+    LAST_SLOT = "last-slot", Failed, "Nobody could open the vault after this key slot was removed.";
+    KEYRING_UNAVAILABLE = "keyring-unavailable", Locked, "A keyring of the operating system cannot be used here.";
+    NEEDS_YES = "needs-yes", Locked, "Somebody has to say yes, and there is nobody to ask.";
+    SYSTEMD_CREDS = "systemd-creds", Failed, "systemd-creds cannot encrypt a machine key.";
     SLOT_NOT_MADE = "slot-not-made", Failed, "A slot cannot be made.";
     ENTRY_NOT_FOUND = "entry-not-found", NotFound, "There is no entry of this name.";
     FIELD_NOT_FOUND = "field-not-found", NotFound, "The entry has no such field.";

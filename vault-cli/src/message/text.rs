@@ -6,7 +6,7 @@ use vault_core::format::entry::NameError;
 use vault_core::keys::age::RecipientError;
 
 use super::catalogue::{self as kinds};
-use super::{Message, Warning, launch, session, usage};
+use super::{Message, Warning, launch, session, slots, usage};
 use crate::codec::{CodecError, Problem};
 use crate::context::{ConfigError, ConfigProblem, ContextError};
 use crate::escape::{escaped, quoted, quoted_path};
@@ -181,6 +181,7 @@ pub(super) fn message(failure: &Failure) -> Message {
             format!("cannot salvage {}: no entry in it opens", quoted_path(path)),
         )
         .hint("nothing was written"),
+        Failure::Slot(failure) => slots::message(failure),
         Failure::Revision(error) => revision(error),
         Failure::ConflictsLeft { path, names } => {
             let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
@@ -387,7 +388,7 @@ fn asker(program: &std::ffi::OsStr, error: &AskError, asking: &str) -> Message {
     }
 }
 
-fn output(error: &OutputError) -> Message {
+pub(super) fn output(error: &OutputError) -> Message {
     match error {
         OutputError::Write(error) => {
             caused(kinds::OUTPUT_FAILED, "cannot write the whole result to standard output", error)
@@ -532,7 +533,7 @@ pub(super) fn caused(kind: &'static super::Kind, what: &str, error: &io::Error) 
 }
 
 /// A name as it can be pasted into a shell.
-pub(super) fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,".contains(&byte);
     if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) {
         return text.to_owned();
