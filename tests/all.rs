@@ -6,6 +6,7 @@ mod age_tool;
 mod container;
 mod crash;
 mod documents;
+mod doors;
 mod git;
 mod gitread;
 mod hostile;

@@ -93,6 +93,13 @@ pub(crate) enum Warning {
     EmptyReplaces(String),
     /// A value cannot be masked.
     NotMasked(String, Unmaskable),
+    /// Several entries are the same item of a keyring.
+    SameItem {
+        /// Its service.
+        service: String,
+        /// The entries' names, the one that counts first.
+        entries: Vec<String>,
+    },
     /// The vault lacks something that this machine has seen of it.
     OlderThanSeen {
         /// The vault.
