@@ -206,6 +206,7 @@ pub(crate) enum Failure {
     BeforeStart(Box<Self>),
     /// Handing secrets to a program or into a file.
     Launch(LaunchError),
+    Session(Box<SessionError>),
     /// Git does not give what was asked for.
     Revision(GitError),
     /// A commit would take entries in conflict.
@@ -317,6 +318,13 @@ impl Failure {
     }
 }
 
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        // Boxed, so that results stay small.
+        Self::Session(Box::new(error))
+    }
+}
+
 macro_rules! from {
     ($($error:ty => $variant:ident),* $(,)?) => {
         $(impl From<$error> for Failure {
@@ -334,7 +342,6 @@ from! {
     InputError => Input,
     OutputError => Output,
     AlphabetError => Alphabet,
-    SessionError => Session,
     SlotFailure => Slot,
     NewSlotError => NewSlot,
     EditorError => Editor,
