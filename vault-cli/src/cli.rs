@@ -2,7 +2,9 @@
 
 mod doors;
 mod entries;
+mod launch;
 mod past;
+mod slots;
 mod vaults;
 
 use std::ffi::OsString;
@@ -17,10 +19,15 @@ use crate::context::{RunSecret, UnlockOptions};
 
 pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
+pub(crate) use launch::{Doctor, Render, Start};
 pub(crate) use past::{Diff, History, Log, Scan};
+pub(crate) use slots::{
+    Backends, KdfOptions, NewSlots, Rewrap, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove, SlotRename,
+    SlotTest,
+};
 pub(crate) use vaults::{
-    Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
-    Status, Trust,
+    Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, Status,
+    Trust,
 };
 
 /// Secrets in one encrypted text file that merges and cannot be forged
@@ -195,10 +202,16 @@ pub(crate) enum Command {
     Fork(Fork),
     Edit(Edit),
     Generate(Generate),
+    Slot(Slot),
+    Rewrap(Rewrap),
+    Backends(Backends),
     Compact(Compact),
     Import(Import),
     Export(Export),
     Check(Check),
+    Run(Start),
+    Render(Render),
+    Doctor(Doctor),
     Diff(Diff),
     Log(Log),
     History(History),

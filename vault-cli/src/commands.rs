@@ -1,13 +1,16 @@
 //! The verbs: one file each, named as the verb.
 
+mod backends;
 mod check;
 mod compact;
 mod completions;
 mod copy;
 mod diff;
+mod doctor;
 mod door;
 mod edit;
 mod export;
+mod exposed;
 mod fork;
 mod generate;
 mod get;
@@ -16,14 +19,18 @@ mod history;
 mod import;
 mod init;
 mod keyring;
+mod launch;
 mod list;
 mod log;
 mod man;
 mod remove;
 mod rename;
+mod render;
+mod rewrap;
 mod scan;
 mod set;
 mod show;
+mod slot;
 mod slots;
 mod states;
 mod status;
@@ -34,6 +41,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use vault_core::format::entry::{EntryName, Meta, check_field_name};
+use vault_core::format::slot::Label;
 use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
 use vault_core::vault::{LockedVault, UnlockFailure, Value};
 
@@ -64,16 +72,21 @@ pub(crate) struct Run<'a> {
 pub(crate) fn start(arguments: Vec<OsString>) -> std::process::ExitCode {
     let arguments = keyring::called_so(arguments);
     let guessed = Voice::guessed(arguments.iter().cloned());
+    let launches = launch::is_meant(&arguments);
+    let failure = |failure: Failure| if launches { failure.before_start() } else { failure };
     // Before anything of it can be repeated in an error.
     if arguments.iter().any(|argument| context::holds_key(argument)) {
-        return guessed.report(Err(Failure::KeyInArgv));
+        return guessed.report(Err(failure(Failure::KeyInArgv)));
     }
     match Cli::parse_typed(arguments) {
         Ok(cli) => {
             let voice = Voice::of(&cli.global);
-            voice.report(run(&cli, voice))
+            let launches = matches!(cli.command, Command::Run(_));
+            voice.report(
+                run(&cli, voice).map_err(|failure| if launches { failure.before_start() } else { failure }),
+            )
         }
-        Err(error) => guessed.report(Err(error.into())),
+        Err(error) => guessed.report(Err(failure(error.into()))),
     }
 }
 
@@ -110,10 +123,16 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Fork(arguments) => fork::run(run, arguments),
         Command::Edit(arguments) => edit::run(run, arguments),
         Command::Generate(arguments) => generate::run(run, arguments),
+        Command::Slot(arguments) => slot::run(run, arguments),
+        Command::Rewrap(arguments) => rewrap::run(run, arguments),
+        Command::Backends(arguments) => backends::run(run, arguments),
         Command::Compact(arguments) => compact::run(run, arguments),
         Command::Import(arguments) => import::run(run, arguments),
         Command::Export(arguments) => export::run(run, arguments),
         Command::Check(arguments) => check::run(run, arguments),
+        Command::Run(arguments) => launch::run(run, arguments),
+        Command::Render(arguments) => render::run(run, arguments),
+        Command::Doctor(arguments) => doctor::run(run, arguments),
         Command::Diff(arguments) => diff::run(run, arguments),
         Command::Log(arguments) => log::run(run, arguments),
         Command::History(arguments) => history::run(run, arguments),
@@ -153,29 +172,36 @@ impl Run<'_> {
 
     /// Unlocks the vault at this path in this process, if it is the one that is meant.
     fn unlock(&mut self, path: &Path) -> Result<Local, Failure> {
+        Ok(self.unlock_with(path, None)?.0)
+    }
+
+    /// Unlocks by this slot only, if one is named. Gives also what it was tried with.
+    fn unlock_with(&mut self, path: &Path, only: Option<Label>) -> Result<(Local, Vec<Credential>), Failure> {
         // Read before the vault is: what was seen then is in it, whoever saves meanwhile.
         let mut pins = self.pins(path)?;
         let locked = session::open_locked(path)?;
         let id = locked.id();
         pins.check_id(id).map_err(|error| SessionError::pin(path, error))?;
-        let (session, is_named) = self.unlock_any(path, locked, pins.is_named(&id))?;
-        if is_named {
+        let (session, credentials) = self.unlock_any(path, locked, pins.is_named(&id), only)?;
+        if credentials.iter().any(|credential| matches!(credential, Credential::MachineKey(_))) {
             pins.name_by_key();
         }
-        session.with_pins(pins, self.voice)
+        Ok((session.with_pins(pins, self.voice)?, credentials))
     }
 
-    /// Unlocks a vault, whichever it is; and whether what unlocks it names it.
+    /// Unlocks a vault, whichever it is, by this slot only if one is named. Gives also what it was tried with.
     fn unlock_any(
         &mut self,
         path: &Path,
         locked: LockedVault,
         vault_is_named: bool,
-    ) -> Result<(Local, bool), Failure> {
-        let policy = UnlockPolicy { vault_is_named, ..session::policy(self)? };
+        only: Option<Label>,
+    ) -> Result<(Local, Vec<Credential>), Failure> {
+        let mut policy = UnlockPolicy { vault_is_named, ..session::policy(self)? };
+        policy.only_slot = only.or(policy.only_slot);
         let locked = match session::keyring(self, &locked) {
             Some(keyring) => match self.unlock_by_keyring(path, locked, keyring, &policy)? {
-                Ok(session) => return Ok((session, false)),
+                Ok(session) => return Ok((session, Vec::new())),
                 Err(locked) => locked,
             },
             None => locked,
@@ -194,9 +220,7 @@ impl Run<'_> {
             let label = skipped.label.as_str().to_owned();
             self.voice.warn(Warning::SlotUnavailable(label, skipped.why.clone()))?;
         }
-        let is_named =
-            credentials.all.iter().any(|credential| matches!(credential, Credential::MachineKey(_)));
-        Ok((self.ready(path, session, credentials.sources), is_named))
+        Ok((self.ready(path, session, credentials.sources), credentials.all))
     }
 
     /// Unlocks with the keyring of the system; if that is not possible, says why and gives the vault back, for somebody to be
@@ -235,6 +259,13 @@ impl Run<'_> {
             .with_sources(sources)
             .telling(self.voice)
             .restarting_beyond(longest_log)
+    }
+
+    /// Whether an option or a variable names what to unlock with, so that nobody is asked.
+    fn is_unlocked_by_name(&self) -> bool {
+        let options = self.global.unlock.options();
+        let sources = context::unlock_sources(&options, &self.environment, &self.config);
+        !sources.iter().any(|source| source.what.asks())
     }
 
     /// What this machine remembers of the vault at this path.

@@ -2,6 +2,7 @@
 
 mod local;
 mod pins;
+mod slots;
 mod unlock;
 
 use std::collections::BTreeMap;
@@ -24,8 +25,10 @@ use vault_core::vault::{Counts, LogRecord, StillLocked, UnlockFailure, Value};
 
 pub(crate) use local::{Local, attachment, open_locked};
 pub(crate) use pins::{PathPins, PinError, PinFacts, Terms, Unpinned};
+pub(crate) use slots::SlotEdit;
 pub(crate) use unlock::{
-    Credentials, can_ask, credentials, has_passphrase, keyring, new_passphrase, policy, work,
+    Credentials, can_ask, credentials, has_passphrase, keyring, keyrings, new_passphrase, policy, slot_asker,
+    work,
 };
 
 use crate::input::Place;
@@ -189,6 +192,9 @@ pub(crate) struct Facts {
     pub(crate) seals: usize,
     /// How many rotations there have been.
     pub(crate) epoch: u64,
+    /// The epoch in which a slot was last removed whose holder has no other: they could read what was last changed in it or
+    /// before.
+    pub(crate) removal: Option<u64>,
     /// The label of the slot that was opened.
     pub(crate) slot: Option<String>,
     /// The options or variables that named what it was opened with.
@@ -244,6 +250,8 @@ pub(crate) enum SessionError {
     Label(String),
     /// The vault was rotated or replaced between reading and saving.
     Replaced(PathBuf),
+    /// A key slot is not what it was when it was read.
+    SlotChanged(String),
     /// A field has another value than when it was read.
     ChangedMeanwhile(EntryName),
     /// A field is there, and was to be new.

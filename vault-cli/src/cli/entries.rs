@@ -81,6 +81,9 @@ pub(crate) struct List {
     /// Only entries in conflict after a merge
     #[arg(long)]
     pub(crate) conflicts: bool,
+    /// Only entries that somebody who was removed could read, and that were not changed since
+    #[arg(long)]
+    pub(crate) exposed: bool,
 }
 
 /// Show all of an entry but its secrets

@@ -4,7 +4,7 @@ use serde::Serialize;
 use vault_core::keys::age::PostQuantum;
 use vault_core::vault::pin::Standing;
 
-use super::{Run, warn_of_line_ends};
+use super::{Run, exposed, warn_of_line_ends};
 use crate::cli::Status;
 use crate::context::{self, unlock_sources};
 use crate::failure::Failure;
@@ -30,6 +30,7 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
         pin: None,
         unlocked: None,
         offers_compact: false,
+        exposed: Vec::new(),
     };
     let in_work_tree = context::in_work_tree(&location.path);
     let locked = match open_locked(&location.path) {
@@ -74,8 +75,11 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
     // Nobody is asked for a status.
     if !asks {
         match run.unlock(&location.path) {
-            Ok(session) => {
+            Ok(mut session) => {
                 let facts = session.facts();
+                if facts.removal.is_some() {
+                    json.exposed = exposed::exposed(&session.list()?, facts.removal);
+                }
                 json.offers_compact = in_work_tree && facts.seals >= LONG_LOG;
                 json.pin = facts.pins.clone().map(Pin::from);
                 json.unlocked = Some(facts.into());
@@ -106,6 +110,7 @@ struct Json {
     pin: Option<Pin>,
     unlocked: Option<Unlocked>,
     offers_compact: bool,
+    exposed: Vec<exposed::Exposed>,
 }
 
 #[derive(Serialize)]
@@ -190,7 +195,7 @@ struct Unlocked {
 
 impl From<Facts> for Unlocked {
     fn from(facts: Facts) -> Self {
-        let Facts { generation, seals, epoch, slot, sources, pins: _ } = facts;
+        let Facts { generation, seals, epoch, slot, sources, .. } = facts;
         Self { slot, sources, generation, seals, epoch }
     }
 }
@@ -228,6 +233,7 @@ fn print(run: &mut Run<'_>, status: &Json) -> Result<(), Failure> {
             unlocked.generation, unlocked.seals, unlocked.epoch
         ));
     }
+    lines.extend(exposed::lines(&status.exposed));
     if status.offers_compact {
         lines.push("the log is long: \"vault compact\" makes the file smaller; merging with older branches then takes a key".to_owned());
     }

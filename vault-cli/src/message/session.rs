@@ -10,11 +10,12 @@ use vault_core::vault::UnlockFailure;
 use vault_core::vault::pin::SlotNews;
 use vault_core::vault::salvage::SalvageError;
 
-use super::Message;
 use super::catalogue::{self as kinds, Kind};
 use super::text::{caused, word};
+use super::{Message, slots};
 use crate::context::attributes;
 use crate::escape::{escaped, quoted, quoted_path};
+use crate::failure::SlotFailure;
 use crate::input::Place;
 use crate::policy::{PolicyError, Problem};
 use crate::session::{PinError, SessionError, Unpinned};
@@ -59,6 +60,7 @@ pub(super) fn message(error: &SessionError) -> Message {
             format!("cannot change vault {}: it was rotated or replaced meanwhile", quoted_path(path)),
         )
         .hint("nothing was saved; run the command again"),
+        SessionError::SlotChanged(label) => slots::message(&SlotFailure::ChangedMeanwhile(label.clone())),
         SessionError::ChangedMeanwhile(name) => Message::new(
             kinds::COMMIT_CONFLICT,
             format!(
@@ -400,6 +402,7 @@ fn edit(path: &Path, error: &EditError) -> Message {
             Message::new(kinds::TOO_LARGE, format!("cannot change vault {vault}: {error}"))
                 .hint("nothing was stored; compacting may make room: vault compact")
         }
+        EditError::LabelTaken(label) => slots::label_taken(label.as_str()),
         EditError::NothingChanged => {
             Message::new(kinds::NOTHING_CHANGED, format!("cannot change vault {vault}: nothing would change"))
         }

@@ -6,7 +6,7 @@ use vault_core::format::entry::NameError;
 use vault_core::keys::age::RecipientError;
 
 use super::catalogue::{self as kinds};
-use super::{Message, Warning, session, usage};
+use super::{Message, Warning, launch, session, slots, usage};
 use crate::codec::{CodecError, Problem};
 use crate::context::{ConfigError, ConfigProblem, ContextError};
 use crate::escape::{escaped, quoted, quoted_path};
@@ -181,6 +181,7 @@ pub(super) fn message(failure: &Failure) -> Message {
             format!("cannot salvage {}: no entry in it opens", quoted_path(path)),
         )
         .hint("nothing was written"),
+        Failure::Slot(failure) => slots::message(failure),
         Failure::Revision(error) => revision(error),
         Failure::ConflictsLeft { path, names } => {
             let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
@@ -201,6 +202,10 @@ pub(super) fn message(failure: &Failure) -> Message {
         )
         .hint("a program gets one value at a time: vault get NAME --at REV"),
         Failure::Session(error) => session::message(error),
+        Failure::BeforeStart(failure) => {
+            launch::not_started(message(failure))
+        }
+        Failure::Launch(error) => launch::message(error),
         Failure::Warning(given) => warning(given).hint("this is a warning, and an error because of --strict"),
         Failure::Interrupted => Message::new(kinds::USAGE, "interrupted"),
     }
@@ -218,11 +223,18 @@ pub(super) fn warning(warning: &Warning) -> Message {
             kinds::ENTRY_EXPIRED,
             format!("{} expired on {}", quoted(name), crate::time::shown(*expires)),
         ),
+        Warning::SameItem { service, entries } => {
+            let others: Vec<_> = entries[1..].iter().map(|name| quoted(name)).collect();
+            let what = format!("the same user of {} is in {}, too", quoted(service), others.join(", "));
+            Message::new(kinds::SAME_ITEM, what)
+                .hint(format!("{} is the one that counts", quoted(&entries[0])))
+        }
         Warning::EmptyReplaces(name) => Message::new(
             kinds::EMPTY_VALUE,
             format!("standard input was empty, and replaces the secret of {}", quoted(name)),
         )
         .hint("if that is not meant, the old secret is in git or a backup; --strict refuses it"),
+        Warning::NotMasked(name, why) => launch::not_masked(name, *why),
         Warning::OlderThanSeen { path, generation, seen } => session::older(path, *generation, *seen, false),
         Warning::Unpinned(path, why) => session::unpinned(path, why),
         Warning::SlotsChanged(path, news) => session::slots_changed(path, news),
@@ -382,7 +394,7 @@ fn asker(program: &std::ffi::OsStr, error: &AskError, asking: &str) -> Message {
     }
 }
 
-fn output(error: &OutputError) -> Message {
+pub(super) fn output(error: &OutputError) -> Message {
     match error {
         OutputError::Write(error) => {
             caused(kinds::OUTPUT_FAILED, "cannot write the whole result to standard output", error)
@@ -410,7 +422,17 @@ fn alphabet(error: AlphabetError) -> Message {
 }
 
 fn import(path: &std::path::Path, error: &CodecError) -> Message {
-    let (kind, reason) = match error.problem {
+    let (kind, reason) = codec_reason(error.problem);
+    let name = error.name.as_ref().map(|name| format!(" {}", quoted(name))).unwrap_or_default();
+    let line = error.line.map(|line| format!(" in line {line}")).unwrap_or_default();
+    let what = if name.is_empty() && line.is_empty() { String::new() } else { format!("{name}{line} of") };
+    let message = Message::new(kind, format!("cannot import{what} {}: {reason}", quoted_path(path)));
+    message.hint("nothing was stored")
+}
+
+/// Why a text of a foreign format cannot be read.
+pub(super) fn codec_reason(problem: Problem) -> (&'static super::Kind, &'static str) {
+    match problem {
         Problem::NotUtf8 => (kinds::IMPORT_SYNTAX, "it is not UTF-8 text"),
         Problem::Syntax => (kinds::IMPORT_SYNTAX, "it does not follow the format"),
         Problem::NoEquals => (kinds::IMPORT_SYNTAX, "there is no \"=\""),
@@ -428,12 +450,7 @@ fn import(path: &std::path::Path, error: &CodecError) -> Message {
         Problem::List => (kinds::IMPORT_VALUE, "a list is not a secret"),
         Problem::YamlReference => (kinds::IMPORT_VALUE, "anchors, aliases and tags are not read"),
         Problem::NotRepresentable => (kinds::IMPORT_VALUE, "the value is not text"),
-    };
-    let name = error.name.as_ref().map(|name| format!(" {}", quoted(name))).unwrap_or_default();
-    let line = error.line.map(|line| format!(" in line {line}")).unwrap_or_default();
-    let what = if name.is_empty() && line.is_empty() { String::new() } else { format!("{name}{line} of") };
-    let message = Message::new(kind, format!("cannot import{what} {}: {reason}", quoted_path(path)));
-    message.hint("nothing was stored")
+    }
 }
 
 fn export(error: &CodecError) -> Message {
@@ -484,7 +501,7 @@ fn editor(error: &EditorError) -> Message {
 }
 
 /// Why a text is no name.
-fn name_reason(error: NameError) -> &'static str {
+pub(super) fn name_reason(error: NameError) -> &'static str {
     match error {
         NameError::Empty => "it is empty",
         NameError::TooLong => "it is too long (entries 1,024 bytes, fields and attributes 128)",
@@ -493,7 +510,7 @@ fn name_reason(error: NameError) -> &'static str {
     }
 }
 
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
@@ -522,7 +539,7 @@ pub(super) fn caused(kind: &'static super::Kind, what: &str, error: &io::Error) 
 }
 
 /// A name as it can be pasted into a shell.
-pub(super) fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,".contains(&byte);
     if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) {
         return text.to_owned();

@@ -33,10 +33,10 @@ pub(crate) fn open_locked(path: &Path) -> Result<LockedVault, SessionError> {
 
 /// A vault whose master key is in this process.
 pub(crate) struct Local {
-    path: PathBuf,
-    vault: UnlockedVault,
-    author: String,
-    now: u64,
+    pub(super) path: PathBuf,
+    pub(super) vault: UnlockedVault,
+    pub(super) author: String,
+    pub(super) now: u64,
     sources: Vec<&'static str>,
     voice: Option<Voice>,
     /// A log with more seals is restarted by the save that finds it so long.
@@ -258,7 +258,7 @@ impl Local {
     }
 
     /// Locks, and reads what is stored now.
-    fn lock(&mut self) -> Result<(Lock, UnlockedVault), SessionError> {
+    pub(super) fn lock(&mut self) -> Result<(Lock, UnlockedVault), SessionError> {
         let store = |error| SessionError::Store(self.path.clone(), error);
         let lock = match store::lock_within(&self.path, SILENCE) {
             Err(StoreError::Busy) => {
@@ -289,7 +289,12 @@ impl Local {
         }
     }
 
-    fn save(&mut self, lock: Lock, before: &UnlockedVault, saved: &Saved) -> Result<(), SessionError> {
+    pub(super) fn save(
+        &mut self,
+        lock: Lock,
+        before: &UnlockedVault,
+        saved: &Saved,
+    ) -> Result<(), SessionError> {
         let stored =
             lock.replace(&saved.text).map_err(|error| SessionError::Save(self.path.clone(), error))?;
         // It is stored: what cannot be read of it again is said by whoever reads it next.
@@ -332,7 +337,7 @@ impl Local {
         SessionError::Verify(self.path.clone(), error)
     }
 
-    fn cannot(&self, error: EditError) -> SessionError {
+    pub(super) fn cannot(&self, error: EditError) -> SessionError {
         match error {
             EditError::Verify(error) => self.broken(error),
             error => SessionError::Edit(self.path.clone(), error),
@@ -419,6 +424,7 @@ impl Session for Local {
             generation: self.vault.generation(),
             seals: self.vault.seals(),
             epoch: self.vault.roster().epoch,
+            removal: self.removal(),
             slot: slot.map(|slot| slot.label.as_str().to_owned()),
             sources: self.sources.clone(),
             pins: self.pins.as_ref().map(|pins| pins.facts(&self.vault.id())),
