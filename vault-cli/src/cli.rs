@@ -2,6 +2,7 @@
 
 mod doors;
 mod entries;
+mod launch;
 mod past;
 mod slots;
 mod vaults;
@@ -18,6 +19,7 @@ use crate::context::{RunSecret, UnlockOptions};
 
 pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
+pub(crate) use launch::{Doctor, Render, Start};
 pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use slots::{
     Backends, KdfOptions, NewSlots, Rewrap, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove, SlotRename,
@@ -207,6 +209,9 @@ pub(crate) enum Command {
     Import(Import),
     Export(Export),
     Check(Check),
+    Run(Start),
+    Render(Render),
+    Doctor(Doctor),
     Diff(Diff),
     Log(Log),
     History(History),

@@ -49,7 +49,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Get) -> Result<Exit, Failure> {
 }
 
 /// What somebody who uses the value should know.
-fn warn(run: &Run<'_>, meta: &Meta) -> Result<(), Failure> {
+pub(super) fn warn(run: &Run<'_>, meta: &Meta) -> Result<(), Failure> {
     let name = meta.name.as_str();
     if meta.in_conflict() {
         run.voice.warn(Warning::InConflict(name.to_owned()))?;
