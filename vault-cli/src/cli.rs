@@ -20,8 +20,8 @@ pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use slots::{
-    Backends, KdfOptions, NewSlots, Rewrap, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove, SlotRename,
-    SlotTest,
+    Backends, KdfOptions, NewSlots, Rewrap, Rotate, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove,
+    SlotRename, SlotTest,
 };
 pub(crate) use vaults::{
     Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, Status,
@@ -202,6 +202,7 @@ pub(crate) enum Command {
     Generate(Generate),
     Slot(Slot),
     Rewrap(Rewrap),
+    Rotate(Rotate),
     Backends(Backends),
     Compact(Compact),
     Import(Import),
