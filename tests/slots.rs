@@ -2,9 +2,11 @@
 //! kernel's keyring, codes typed at a terminal.
 
 mod cost;
+mod exposed;
 mod keyrings;
 mod kinds;
 mod plugin;
 mod rewrap;
+mod rotate;
 mod terminal;
 mod typed;

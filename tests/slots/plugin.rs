@@ -63,3 +63,11 @@ fn a_plugin_that_asks_gets_its_answer_from_the_terminal() {
     assert!(matches!(ended.status.code(), Some(4 | 5)), "{ended:?}");
     home.check();
 }
+
+#[test]
+fn a_rotation_wraps_for_a_plugin_s_recipient_without_its_identity() {
+    let home = home(&["--pin"]);
+    with_plugin(home.vault(["rotate", "--yes"])).without_terminal().ok();
+    let get = with_plugin(home.vault(["get", "entry", "--identity"]).arg(home.beside("id")).locked());
+    on_terminal(get, &[("PIN of the test plugin", &types("1234"))]).exits(0);
+}

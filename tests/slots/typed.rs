@@ -110,7 +110,9 @@ fn a_removal_asks_and_the_slot_in_use_asks_for_the_vault_s_name() {
     let mut left = labels(&home);
     left.sort();
     assert_eq!(left, ["machine", "other"]);
-    on_terminal(remove("machine"), &[("Type the name", &types("secrets.vault"))]).exits(0);
+    let no = types("n");
+    on_terminal(remove("machine"), &[("Type the name", &types("secrets.vault")), ("otate it now", &no)])
+        .exits(0);
     home.vault(["slot", "remove", "other", "--confirm", "secrets.vault"])
         .env("VAULT_MACHINE_KEY_FILE", &key)
         .fails(1, "last-slot")

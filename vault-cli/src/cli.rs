@@ -22,8 +22,8 @@ pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, S
 pub(crate) use launch::{Doctor, Render, Start};
 pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use slots::{
-    Backends, KdfOptions, NewSlots, Rewrap, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove, SlotRename,
-    SlotTest,
+    Backends, KdfOptions, NewSlots, Rewrap, Rotate, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove,
+    SlotRename, SlotTest,
 };
 pub(crate) use vaults::{
     Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, Status,
@@ -204,6 +204,7 @@ pub(crate) enum Command {
     Generate(Generate),
     Slot(Slot),
     Rewrap(Rewrap),
+    Rotate(Rotate),
     Backends(Backends),
     Compact(Compact),
     Import(Import),

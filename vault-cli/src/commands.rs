@@ -27,6 +27,7 @@ mod remove;
 mod rename;
 mod render;
 mod rewrap;
+mod rotate;
 mod scan;
 mod set;
 mod show;
@@ -125,6 +126,7 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Generate(arguments) => generate::run(run, arguments),
         Command::Slot(arguments) => slot::run(run, arguments),
         Command::Rewrap(arguments) => rewrap::run(run, arguments),
+        Command::Rotate(arguments) => rotate::run(run, arguments),
         Command::Backends(arguments) => backends::run(run, arguments),
         Command::Compact(arguments) => compact::run(run, arguments),
         Command::Import(arguments) => import::run(run, arguments),

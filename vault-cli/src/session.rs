@@ -2,6 +2,7 @@
 
 mod local;
 mod pins;
+mod rotation;
 mod slots;
 mod unlock;
 
@@ -14,12 +15,14 @@ use vault_core::format::entry::{EntryName, Meta};
 use vault_core::format::front::Pages;
 use vault_core::format::lines::FormatError;
 use vault_core::format::slot::{Label, SlotId, SlotLine};
+use vault_core::keys::NewSlotError;
 use vault_core::keys::age::IdentityFileError;
 use vault_core::keys::machine::MachineKeyError;
 use vault_core::keys::recovery::RecoveryCodeError;
 use vault_core::secret::Secret;
 use vault_core::store::{ReplaceError, StoreError};
 use vault_core::vault::edit::{NewValue, Outcome, Update};
+use vault_core::vault::rotate::RotateError;
 use vault_core::vault::salvage::SalvageError;
 use vault_core::vault::{Counts, LogRecord, StillLocked, UnlockFailure, Value};
 
@@ -246,6 +249,10 @@ pub(crate) enum SessionError {
     MachineKey(Place, MachineKeyError),
     /// What was given as a recovery code is none.
     RecoveryCode(Place, RecoveryCodeError),
+    /// The new master key cannot be wrapped for a slot.
+    Rotate(PathBuf, RotateError),
+    /// A slot cannot be made.
+    Slot(NewSlotError),
     /// No slot can have this label.
     Label(String),
     /// The vault was rotated or replaced between reading and saving.

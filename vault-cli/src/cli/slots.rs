@@ -142,11 +142,11 @@ pub(crate) struct SlotList {}
 
 /// Let somebody no longer open the vault
 ///
-/// Whoever held the slot may have kept the master key and old copies of the file. "vault list --exposed" names what they
-/// could read and has not been changed since.
+/// Whoever held the slot may have kept the master key and old copies of the file. --rotate makes a new master
+/// key for what is stored from now on; "vault list --exposed" names what they could read and has not been changed since.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  vault slot remove alice\n  vault slot remove ci --yes\n  vault slot remove me --confirm secrets.vault"
+    after_help = "Examples:\n  vault slot remove alice\n  vault slot remove ci --yes --rotate\n  vault slot remove me --confirm secrets.vault"
 )]
 pub(crate) struct SlotRemove {
     /// The slot
@@ -157,6 +157,12 @@ pub(crate) struct SlotRemove {
     /// The vault's file name: to remove the slot that you use yourself, without being asked
     #[arg(long, value_name = "NAME")]
     pub(crate) confirm: Option<String>,
+    /// Make a new master key at once
+    #[arg(long)]
+    pub(crate) rotate: bool,
+    /// After --rotate, write new machine keys into this folder
+    #[arg(long, value_name = "FOLDER", requires = "rotate", value_hint = ValueHint::DirPath)]
+    pub(crate) machine_keys_out: Option<PathBuf>,
 }
 
 /// Give a key slot another label
@@ -205,6 +211,22 @@ pub(crate) struct Rewrap {
     /// What each try of the passphrase costs.
     #[command(flatten)]
     pub(crate) kdf: KdfOptions,
+}
+
+/// Make a new master key, and seal everything anew
+///
+/// Every remaining slot opens the vault as before, and nobody is asked for anything. Who was removed can read nothing that is
+/// stored from now on. Old copies of the file, also those in git's history, stay readable to whoever could read them. Machine
+/// keys name the master key they were made for, and have to be given out again.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  vault rotate\n  vault rotate --yes --machine-keys-out keys")]
+pub(crate) struct Rotate {
+    /// Write new machine keys into this folder, one file a slot, which only you can read
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) machine_keys_out: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 /// List the keyrings of this machine that a slot could use

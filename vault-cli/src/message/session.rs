@@ -51,6 +51,18 @@ pub(super) fn message(error: &SessionError) -> Message {
             format!("cannot use the recovery code in {}: {error}", from(place)),
         )
         .hint("nothing was tried; compare it with the paper, group by group"),
+        SessionError::Rotate(path, error) => {
+            let message = Message::new(
+                kinds::SLOT_NOT_MADE,
+                format!("cannot rotate vault {}: {}", quoted_path(path), escaped(&error.to_string())),
+            );
+            message.hint(
+                "nothing was changed; a slot that cannot be wrapped for can be removed: vault slot remove",
+            )
+        }
+        SessionError::Slot(error) => {
+            Message::new(kinds::SLOT_NOT_MADE, format!("cannot make a key slot: {error}"))
+        }
         SessionError::Label(label) => {
             Message::new(kinds::BAD_LABEL, format!("{} cannot be the label of a key slot", quoted(label)))
                 .hint("a label has 1 to 64 letters, digits, and \".\", \"_\", \"@\", \"-\"")

@@ -257,6 +257,11 @@ impl Local {
         Ok(update)
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Locks, and reads what is stored now.
     pub(super) fn lock(&mut self) -> Result<(Lock, UnlockedVault), SessionError> {
         let store = |error| SessionError::Store(self.path.clone(), error);

@@ -7,6 +7,7 @@ use vault_core::format::slot::{SlotKind, SlotLine};
 use vault_core::keys::keyring::{OsKeyring, Prompts};
 
 use super::super::Run;
+use super::super::rotate::{self, Rotated};
 use super::{Question, confirm, confirm_by_name, find, open};
 use crate::cli::SlotRemove;
 use crate::escape::quoted;
@@ -31,14 +32,31 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &SlotRemove) -> Result<Exit, Fai
         let _ = OsKeyring::new(Prompts::Never).delete(&store, &item);
     }
     run.voice.status(&Status::Done(format!("removed slot {}", quoted(&arguments.label))));
-    run.voice.status(&Status::Done(
-        "whoever held it may have kept the key; what they could read: vault list --exposed".to_owned(),
-    ));
+    let rotated = match arguments.rotate || offer_rotation(run, arguments)? {
+        true => Some(rotate::rotate(run, &path, &mut session, arguments.machine_keys_out.as_deref())?),
+        false => None,
+    };
     if run.global.json {
         let (removed, generation) = (arguments.label.as_str(), committed.generation);
-        run.output.json(&Json { version: 1, removed, generation })?;
+        run.output.json(&Json { version: 1, removed, generation, rotated })?;
     }
     Ok(Exit::Ok)
+}
+
+/// Asks whether to rotate, where somebody is asked things; else says how.
+fn offer_rotation(run: &mut Run<'_>, arguments: &SlotRemove) -> Result<bool, Failure> {
+    let asked = arguments.yes || arguments.confirm.is_some();
+    let question = "Whoever held it may have kept the master key. Rotate it now?";
+    let rotates = !asked
+        && run.prompt.can_ask()
+        && run.prompt.confirm(question).map_err(Failure::asking("a yes or no"))?;
+    if !rotates {
+        run.voice.status(&Status::Done(
+            "whoever held it can read what is stored until: vault rotate; what they could read: vault list --exposed"
+                .to_owned(),
+        ));
+    }
+    Ok(rotates)
 }
 
 /// What is left must open the vault.
@@ -111,4 +129,6 @@ struct Json<'a> {
     version: u32,
     removed: &'a str,
     generation: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotated: Option<Rotated>,
 }
