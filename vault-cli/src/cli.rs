@@ -1,6 +1,7 @@
 //! What was typed: the grammar of the command line. The comments here are the help.
 
 mod entries;
+mod git;
 mod vaults;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 use crate::context::UnlockOptions;
 
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
+pub(crate) use git::{Git, GitCommand, Merge, Pick, Resolve, Revert, Setup};
 pub(crate) use vaults::{
     Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
     Status,
@@ -184,6 +186,11 @@ pub(crate) enum Command {
     Export(Export),
     Check(Check),
     Status(Status),
+    Git(Git),
+    Merge(Merge),
+    Resolve(Resolve),
+    Pick(Pick),
+    Revert(Revert),
     Completions(Completions),
     Man(Man),
     Help(Help),

@@ -9,13 +9,17 @@ mod export;
 mod fork;
 mod generate;
 mod get;
+mod git;
 mod help;
 mod import;
 mod init;
 mod list;
 mod man;
+mod merge;
+mod pick;
 mod remove;
 mod rename;
+mod resolve;
 mod set;
 mod show;
 mod slots;
@@ -102,6 +106,11 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Export(arguments) => export::run(run, arguments),
         Command::Check(arguments) => check::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
+        Command::Git(arguments) => git::run(run, arguments),
+        Command::Merge(arguments) => merge::run(run, arguments),
+        Command::Resolve(arguments) => resolve::run(run, arguments),
+        Command::Pick(arguments) => pick::apply(run, arguments),
+        Command::Revert(arguments) => pick::undo(run, arguments),
         Command::Completions(arguments) => completions::run(run, arguments),
         Command::Man(arguments) => man::run(run, arguments),
         Command::Help(arguments) => help::run(run, arguments),

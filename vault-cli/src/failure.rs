@@ -1,5 +1,7 @@
 //! Every way in which a command can fail: the rooms' errors under one roof. `message` finds the words.
 
+mod git;
+
 use std::io;
 use std::path::PathBuf;
 
@@ -16,6 +18,8 @@ use crate::output::OutputError;
 use crate::password::AlphabetError;
 use crate::prompt::PromptError;
 use crate::session::SessionError;
+
+pub(crate) use git::GitFailure;
 
 /// Why a command did not do what it was asked to do.
 #[non_exhaustive]
@@ -168,6 +172,8 @@ pub(crate) enum Failure {
     NothingToSalvage(PathBuf),
     /// Opening, changing or saving the vault.
     Session(SessionError),
+    /// Asking git, merging, picking.
+    Git(GitFailure),
     /// A warning, with `--strict`.
     Warning(Warning),
     /// Ctrl-C.
@@ -223,4 +229,5 @@ from! {
     SessionError => Session,
     NewSlotError => NewSlot,
     EditorError => Editor,
+    GitFailure => Git,
 }

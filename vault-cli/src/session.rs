@@ -1,6 +1,7 @@
 //! An unlocked vault, as commands see it. They know this trait alone, not where the keys are.
 
 mod local;
+mod states;
 mod unlock;
 
 use std::io::Read;
@@ -15,11 +16,12 @@ use vault_core::keys::age::IdentityFileError;
 use vault_core::keys::machine::MachineKeyError;
 use vault_core::secret::Secret;
 use vault_core::store::{ReplaceError, StoreError};
-use vault_core::vault::edit::{NewValue, Outcome, Update};
+use vault_core::vault::edit::{NewValue, Outcome, Pick, Update};
 use vault_core::vault::salvage::SalvageError;
 use vault_core::vault::{Counts, UnlockFailure, Value};
 
 pub(crate) use local::{Local, attachment, open_locked};
+pub(crate) use states::{State, unlock_states};
 pub(crate) use unlock::{credentials, has_passphrase, new_passphrase, policy, work};
 
 use crate::input::Place;
@@ -35,6 +37,14 @@ pub(crate) trait Session {
     /// An entry's metadata, and the value of one field if it is there.
     fn entry(&mut self, name: &EntryName, field: &str)
     -> Result<Option<(Meta, Option<Value>)>, SessionError>;
+
+    /// The value that another version of an entry in conflict has for a field; versions are counted from 0.
+    fn alternative(
+        &mut self,
+        name: &EntryName,
+        number: usize,
+        field: &str,
+    ) -> Result<Option<Value>, SessionError>;
 
     /// Entries with all their values, sorted by name.
     fn entries(&mut self, wanted: &(dyn Fn(&Meta) -> bool + Sync)) -> Result<Vec<Opened>, SessionError>;
@@ -84,6 +94,13 @@ pub(crate) enum Change {
         from: EntryName,
         /// The new one.
         to: EntryName,
+    },
+    /// One version of an entry in conflict stays, the others go.
+    Resolve {
+        /// The entry.
+        name: EntryName,
+        /// The version.
+        pick: Pick,
     },
     /// An entry is there twice.
     Copy {
@@ -166,6 +183,8 @@ pub(crate) enum SessionError {
     Replaced(PathBuf),
     /// A field has another value than when it was read.
     ChangedMeanwhile(EntryName),
+    /// The entry has several versions after a merge, and none is the right one yet.
+    InConflict(EntryName),
     /// A field is there, and was to be new.
     FieldExists(EntryName, String),
     /// The change cannot be made.

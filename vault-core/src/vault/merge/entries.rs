@@ -234,7 +234,7 @@ impl Union {
 }
 
 /// The same content, whichever seal it came from.
-fn same_alternative(
+pub(super) fn same_alternative(
     (a, a_values): (&Alternative, &BTreeMap<String, Stored>),
     (b, b_values): (&Alternative, &BTreeMap<String, Stored>),
 ) -> bool {
@@ -250,7 +250,11 @@ fn same_alternative(
 }
 
 /// Whether an alternative says anything else than the entry itself.
-fn differs(entry: &OpenEntry, alternative: &Alternative, values: &BTreeMap<String, Stored>) -> bool {
+pub(super) fn differs(
+    entry: &OpenEntry,
+    alternative: &Alternative,
+    values: &BTreeMap<String, Stored>,
+) -> bool {
     alternative.removed
         || alternative.name.as_ref().is_some_and(|name| *name != entry.meta.name)
         || alternative.expires.is_some_and(|expires| expires != entry.meta.expires)
@@ -272,7 +276,7 @@ fn same_stored(a: &Stored, b: &Stored) -> bool {
 }
 
 /// The same bytes, also when each side wrote an attachment of its own.
-fn same_value(
+pub(super) fn same_value(
     a: &Stored,
     a_files: &[BlobLines],
     b: &Stored,
