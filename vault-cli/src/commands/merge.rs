@@ -96,10 +96,9 @@ fn united(
     let merged = merge(&ours, &theirs, base, &mut context)
         .map_err(|error| GitFailure::Merge { path: name.to_owned(), error })?;
     Ok(match merged {
-        Merged::Ours => Outcome { text: whole(&our_text), result: "ours", conflicts: in_conflict(&ours) },
-        Merged::Theirs => {
-            Outcome { text: whole(&their_text), result: "theirs", conflicts: in_conflict(&theirs) }
-        }
+        // What an earlier merge left in conflict there is no news of this one.
+        Merged::Ours => Outcome { text: whole(&our_text), result: "ours", conflicts: Vec::new() },
+        Merged::Theirs => Outcome { text: whole(&their_text), result: "theirs", conflicts: Vec::new() },
         Merged::New(new) => {
             let conflicts = new.conflicts;
             Outcome { text: new.text, result: "merged", conflicts }

@@ -61,10 +61,9 @@ pub(super) fn message(failure: &GitFailure) -> Message {
         GitFailure::Pick { path, commit, error } => pick(path, commit, error),
         GitFailure::Conflicts { names, then } => {
             let shown: Vec<String> = names.iter().map(|name| quoted(name.as_str())).collect();
-            let what = if names.len() == 1 { "an entry is" } else { "entries are" };
             let message = Message::new(
                 kinds::IN_CONFLICT,
-                format!("{what} in conflict, and have both values: {}", shown.join(", ")),
+                format!("in conflict, with both values kept: {}", shown.join(", ")),
             )
             .hint("settle each with: vault resolve NAME --ours, --theirs or --edit; see both with: vault show NAME");
             match then {

@@ -278,8 +278,8 @@ fn plan(
             (None, None) => {}
         }
     }
-    for (side, mine, other) in [(ours, &a, &b), (theirs, &b, &a)] {
-        for name in mine.unclaimed(other, &plan.names) {
+    for (side, mine) in [(ours, &a), (theirs, &b)] {
+        for name in mine.unclaimed() {
             let error = if std::ptr::eq(side, ours) { MergeError::Ours } else { MergeError::Theirs };
             if let Some(entry) = side.vault.sealed(&name).map_err(error)? {
                 let placed =
