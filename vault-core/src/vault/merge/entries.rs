@@ -24,6 +24,9 @@ pub(super) struct Version<'a> {
 pub(super) fn unite(ours: Version, theirs: Version) -> Result<Option<OpenEntry>, VerifyError> {
     match (ours.entry, theirs.entry) {
         (None, None) => Ok(None),
+        // Who removed it knew all that is in it.
+        (Some(_), None) if !ours.lineage.has_substance() => Ok(None),
+        (None, Some(_)) if !theirs.lineage.has_substance() => Ok(None),
         (Some(kept), None) => Ok(Some(with_removal(kept, theirs.lineage.seal))),
         (None, Some(kept)) => Ok(Some(with_removal(kept, ours.lineage.seal))),
         (Some(a), Some(b)) => {

@@ -49,6 +49,17 @@ impl Lineage {
         })
     }
 
+    /// Whether this side changed anything in the entry that the other does not know. A merge lists entries that it sealed
+    /// anew without a change of its own.
+    pub(super) fn has_substance(&self) -> bool {
+        self.whole
+            || self.renamed
+            || self.expiry
+            || self.settled.is_some()
+            || !self.attributes.is_empty()
+            || !self.fields.is_empty()
+    }
+
     pub(super) fn changed_field(&self, field: &str) -> bool {
         self.whole || self.fields.contains(field)
     }

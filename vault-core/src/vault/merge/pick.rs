@@ -333,6 +333,14 @@ impl Outcome {
         let Some(entry) = step.entry.take() else { return Ok(()) };
         let name = entry.meta.name.clone();
         let in_conflict = entry.meta.in_conflict();
+        if step.fields.is_empty() && step.attributes.is_empty() && !step.expiry {
+            // What is only beside the entry counts as changed, too: a later merge must not take it for nothing.
+            for alternative in entry.meta.alternatives.iter().filter(|other| other.seal == work.seal) {
+                step.fields.extend(alternative.fields.keys().cloned());
+                step.attributes.extend(alternative.attributes.keys().cloned());
+                step.expiry |= alternative.expires.is_some();
+            }
+        }
         let sealed = seal_entry(work.present, entry, context.random)?;
         match &step.old {
             None => self.listed.push(step.listed(EntryOp::Create, &name)),
