@@ -123,14 +123,14 @@ impl Run<'_> {
         Ok(context::vault(self.global.file.as_deref(), &self.environment, &self.folder)?)
     }
 
-    /// Opens the vault that is meant, and unlocks it.
-    fn open(&mut self) -> Result<(PathBuf, Local), Failure> {
+    /// Opens the vault that is meant, wherever its keys are.
+    fn open(&mut self) -> Result<(PathBuf, Box<dyn Session>), Failure> {
         let path = self.location()?.path;
         let session = self.unlock(&path)?;
-        Ok((path, session))
+        Ok((path, Box::new(session)))
     }
 
-    /// Unlocks the vault at this path.
+    /// Unlocks the vault at this path in this process.
     fn unlock(&mut self, path: &Path) -> Result<Local, Failure> {
         let locked = session::open_locked(path)?;
         let policy = session::policy(self)?;

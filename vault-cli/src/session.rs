@@ -26,7 +26,7 @@ pub(crate) use unlock::{credentials, has_passphrase, new_passphrase, policy, wor
 
 use crate::input::Place;
 
-/// An unlocked vault: in this process.
+/// An unlocked vault: in this process, or in the agent. Whatever is added here has to make sense for both.
 pub(crate) trait Session {
     /// All metadata, sorted by name.
     fn list(&mut self) -> Result<Vec<Meta>, SessionError>;
@@ -67,6 +67,52 @@ pub(crate) trait Session {
 
     /// What there is to say about the session itself.
     fn facts(&self) -> Facts;
+}
+
+impl Session for Box<dyn Session> {
+    fn list(&mut self) -> Result<Vec<Meta>, SessionError> {
+        (**self).list()
+    }
+
+    fn meta(&mut self, name: &EntryName) -> Result<Option<Meta>, SessionError> {
+        (**self).meta(name)
+    }
+
+    fn entry(
+        &mut self,
+        name: &EntryName,
+        field: &str,
+    ) -> Result<Option<(Meta, Option<Value>)>, SessionError> {
+        (**self).entry(name, field)
+    }
+
+    fn entries(&mut self, wanted: &(dyn Fn(&Meta) -> bool + Sync)) -> Result<Vec<Opened>, SessionError> {
+        (**self).entries(wanted)
+    }
+
+    fn attach(&mut self, value: &mut dyn Read, limit: u64) -> Result<NewValue, SessionError> {
+        (**self).attach(value, limit)
+    }
+
+    fn commit(
+        &mut self,
+        changes: Vec<Change>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Committed, SessionError> {
+        (**self).commit(changes, progress)
+    }
+
+    fn compact(&mut self, pages: Option<Pages>) -> Result<Committed, SessionError> {
+        (**self).compact(pages)
+    }
+
+    fn check(&mut self, progress: &(dyn Fn(u16) + Sync)) -> Result<Counts, SessionError> {
+        (**self).check(progress)
+    }
+
+    fn facts(&self) -> Facts {
+        (**self).facts()
+    }
 }
 
 /// An entry with its values.

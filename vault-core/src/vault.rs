@@ -275,7 +275,19 @@ pub enum Value {
     /// In memory.
     Inline(Secret),
     /// To be read chunk by chunk.
-    Attachment(Box<BlobReader>),
+    Attachment(Box<dyn LongValue>),
+}
+
+/// A value that is read chunk by chunk: from the file, or from whoever opens it there.
+pub trait LongValue: std::io::Read + Send {
+    /// Bytes of the whole value.
+    fn length(&self) -> u64;
+}
+
+impl LongValue for BlobReader {
+    fn length(&self) -> u64 {
+        Self::length(self)
+    }
 }
 
 /// One seal's changes, as `log` shows them.

@@ -30,6 +30,9 @@ pub enum NewValue {
     Inline(Secret),
     /// Its lines are written already: for values too large for memory.
     Attachment(SealedBlob),
+    /// The process that will store it has it already, under this number. An [`Edit`] refuses it: only that process can
+    /// say what it is.
+    Held(u64),
 }
 
 impl NewValue {
@@ -146,7 +149,7 @@ impl Edit<'_> {
         for (field, value) in update.fields {
             check_field_name(&field).map_err(|_| too_large(name, "a field's name has 1 to 128 bytes"))?;
             match value {
-                Some(value) => put(&mut entry, &field, value, epoch),
+                Some(value) => put(&mut entry, &field, value, epoch)?,
                 None if entry.secrets.values.remove(&field).is_some() => {
                     entry.meta.fields.remove(&field);
                 }
@@ -601,16 +604,20 @@ fn new_entry(name: EntryName, now: u64) -> OpenEntry {
     OpenEntry { meta, secrets: Secrets::default(), files: Vec::new() }
 }
 
-fn put(entry: &mut OpenEntry, field: &str, value: NewValue, epoch: u64) {
+fn put(entry: &mut OpenEntry, field: &str, value: NewValue, epoch: u64) -> Result<(), EditError> {
     let stored = match value {
         NewValue::Inline(secret) => Stored::Inline(secret),
         NewValue::Attachment(blob) => {
             entry.files.push(blob.lines);
             Stored::Attachment(blob.attachment)
         }
+        NewValue::Held(_) => {
+            return Err(std::io::Error::other("the value is not in this process").into());
+        }
     };
     entry.meta.fields.insert(field.to_owned(), FieldInfo { kind: stored.kind(), epoch });
     entry.secrets.values.insert(field.to_owned(), stored);
+    Ok(())
 }
 
 /// Moves inline values into attachments, largest first: those over 16,384 bytes, and until the rest fits the entry's line.
