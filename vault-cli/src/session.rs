@@ -86,6 +86,15 @@ impl Session for Box<dyn Session> {
         (**self).entry(name, field)
     }
 
+    fn alternative(
+        &mut self,
+        name: &EntryName,
+        number: usize,
+        field: &str,
+    ) -> Result<Option<Value>, SessionError> {
+        (**self).alternative(name, number, field)
+    }
+
     fn entries(&mut self, wanted: &(dyn Fn(&Meta) -> bool + Sync)) -> Result<Vec<Opened>, SessionError> {
         (**self).entries(wanted)
     }
