@@ -133,23 +133,28 @@ fn pairs(lineages: &Lineages, before: &Side, after: &Side) -> Result<Vec<Pair>, 
     Ok(pairs)
 }
 
-/// Where entries are in the present state, by their names in another.
-struct Moved(BTreeMap<EntryName, Option<EntryName>>);
+/// Where entries of another state are in the present one: what each did since they parted. None where a log no longer tells;
+/// then an entry is looked for by the name that it had.
+struct Moved(Option<[Lineages; 2]>);
 
 impl Moved {
     fn since(present: &UnlockedVault, from: &Side) -> Result<Self, MergeError> {
         let present = Side::read(present).map_err(MergeError::Ours)?;
-        // With a log that no longer tells, an entry is looked for by the name that it had.
-        let Ok(news) = present.news(from) else { return Ok(Self(BTreeMap::new())) };
-        let moved = news.lineages().by_key.into_iter().filter_map(|(key, lineage)| match key {
-            Key::Origin(name) => Some((name, lineage.current)),
-            Key::Recreated(_) => None,
-        });
-        Ok(Self(moved.collect()))
+        Ok(Self(match (from.news(&present), present.news(from)) {
+            (Ok(there), Ok(here)) => Some([there.lineages(), here.lineages()]),
+            _ => None,
+        }))
     }
 
-    fn of<'n>(&'n self, name: &'n EntryName) -> Option<&'n EntryName> {
-        self.0.get(name).map_or(Some(name), Option::as_ref)
+    /// The present name of the entry that has this name in the other state; none if it was removed here.
+    fn of(&self, name: &EntryName) -> Option<EntryName> {
+        let Some([there, here]) = &self.0 else { return Some(name.clone()) };
+        let known = there.by_key.iter().find(|(_, lineage)| lineage.current.as_ref() == Some(name));
+        let key = known.map_or_else(|| Key::Origin(name.clone()), |(key, _)| key.clone());
+        match (here.by_key.get(&key), key) {
+            (Some(lineage), _) => lineage.current.clone(),
+            (None, Key::Origin(name) | Key::Recreated(name)) => Some(name),
+        }
     }
 }
 
@@ -193,7 +198,7 @@ impl Work<'_> {
         };
         let from = entry(self.from, &pair.from).map_err(MergeError::Base)?;
         let to = entry(self.to, &pair.to).map_err(MergeError::Theirs)?;
-        let now = pair.from.as_ref().and_then(|name| self.moved.of(name)).cloned();
+        let now = pair.from.as_ref().and_then(|name| self.moved.of(name));
         let mut here = match &now {
             Some(name) => self.here(name)?,
             None => None,
