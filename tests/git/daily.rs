@@ -218,8 +218,11 @@ fn an_older_commit_is_reverted_by_a_new_seal() {
     assert_eq!(desk.get("entry/2"), "good-value");
     // What was changed since is not lost: both values are kept.
     desk.save("entry/1", "newer-value");
-    desk.vault(&["revert", &bad]).ends(1).says("all of it is so already");
-    desk.vault(&["revert", "HEAD~3"]).ends(0);
+    desk.vault(&["revert", &bad]).ends(7).says("\"entry/1\"");
+    assert_eq!(desk.value(&["get", "entry/1", "--theirs", "1"]), "first-value-1");
+    desk.vault(&["resolve", "entry/1", "--ours"]).ends(0);
+    assert_eq!(desk.get("entry/1"), "newer-value");
+    desk.vault(&["pick", "HEAD"]).ends(1).says("all of it is so already");
     desk.vault(&["pick", "no-such-commit"]).ends(3);
     desk.vault(&["pick", "HEAD~9"]).ends(3);
 }
@@ -232,7 +235,7 @@ fn a_pick_of_what_was_changed_here_too_keeps_both_values() {
     desk.vault(&["pick", "side"]).ends(7).says("\"entry/0\"");
     desk.vault(&["resolve", "entry/0", "--ours"]).ends(0);
     desk.commit("picked");
-    desk.git(&["checkout", "-q", "-b", "merge-of-two", "main~1"]).ends(0);
+    desk.git(&["checkout", "-q", "-b", "merge-of-two", "main~2"]).ends(0);
     desk.git(&["merge", "-q", "--no-ff", "--no-edit", "side"]).ends(0);
     desk.git(&["checkout", "-q", "main"]).ends(0);
     desk.vault(&["pick", "merge-of-two"]).ends(3).says("--mainline");

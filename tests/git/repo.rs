@@ -34,6 +34,7 @@ impl Repo {
         let mut repo = Self::new(first);
         repo.driver = true;
         std::fs::write(repo.path(".git/identity"), identity).unwrap();
+        std::fs::create_dir_all(repo.path(".git/info")).unwrap();
         std::fs::write(repo.path(".git/info/attributes"), format!("{VAULT} merge=vault\n")).unwrap();
         repo.ok(&["config", "merge.vault.driver", "vault merge --driver %P %O %A %B"]);
         repo.ok(&["config", "merge.vault.recursive", "binary"]);

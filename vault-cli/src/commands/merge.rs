@@ -106,12 +106,6 @@ fn united(
     })
 }
 
-/// What an earlier merge left. That the side verifies was seen by the merge; if it cannot be listed, it tells itself.
-fn in_conflict(vault: &UnlockedVault) -> Vec<EntryName> {
-    let all = vault.list().unwrap_or_default().into_iter();
-    all.filter(|meta| meta.in_conflict()).map(|meta| meta.name).collect()
-}
-
 fn whole(source: &Arc<dyn Source>) -> Text {
     let mut text = Text::new();
     text.copy(source, 0..source.len());
@@ -156,8 +150,9 @@ fn by_hand(run: &mut Run<'_>, output: Option<&Path>) -> Result<Exit, Failure> {
     let sides = Sides { base, ours: of(ours)?, theirs: of(theirs)? };
     let then = format!("git add {}, and go on as \"git status\" says", shell(name));
     // What was merged before and changed since must not be merged anew: that would undo it.
-    let merged = match open_locked(&path) {
-        Ok(present) => match beyond(run, &path, present, sides)? {
+    // Git may have left its marks in a page alone, which opening the log does not see.
+    let merged = match open_locked(&path).ok().filter(|present| present.check().is_ok()) {
+        Some(present) => match beyond(run, &path, present, sides)? {
             Beyond::Both(conflicts) => {
                 let conflicted = !conflicts.is_empty();
                 if !conflicted {
@@ -168,7 +163,7 @@ fn by_hand(run: &mut Run<'_>, output: Option<&Path>) -> Result<Exit, Failure> {
             }
             Beyond::Merged(merged) => merged,
         },
-        Err(_) => keyed(run, &path, sides)?,
+        None => keyed(run, &path, sides)?,
     };
     match output {
         Some(to) => write(&run.folder.join(to), &merged.text, PRIVATE)?,
@@ -198,7 +193,9 @@ fn beyond(run: &mut Run<'_>, path: &Path, present: LockedVault, sides: Sides) ->
     };
     let (of_now, of_ours, of_theirs) = (known(&now)?, known(&ours)?, known(&theirs)?);
     if of_ours.is_subset(&of_now) && of_theirs.is_subset(&of_now) {
-        return Ok(Beyond::Both(in_conflict(&now)));
+        let all = now.list().map_err(|error| SessionError::Verify(path.to_owned(), error))?;
+        let in_conflict = all.into_iter().filter(|meta| meta.in_conflict());
+        return Ok(Beyond::Both(in_conflict.map(|meta| meta.name).collect()));
     }
     let base = sides.base.and_then(|base| base.vault.unlock_as(&ours).ok());
     let [now_text, our_text, their_text] = texts;
