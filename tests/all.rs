@@ -6,6 +6,7 @@ mod age_tool;
 mod crash;
 mod documents;
 mod git;
+mod gitread;
 mod hostile;
 mod house;
 mod model;

@@ -69,6 +69,7 @@ pub fn inline(field: &str, value: &[u8]) -> Update {
 }
 
 /// Random bytes that are the same in every run with the same seed: for tests, not for secrets.
+#[derive(Clone)]
 pub struct Seeded(u64);
 
 impl Seeded {
@@ -136,11 +137,17 @@ impl Fixture {
     #[must_use]
     pub fn with_passphrase(pages: Pages, passphrase: &[u8]) -> Self {
         let mut random = SystemRandom;
-        let identity = Identity::generate();
+        let identity = Identity::generate_x25519();
         let mut new = NewVault::generate(pages, &mut random);
         let label = |text| Label::parse(text).expect("a label");
-        let slot = new_age_slot(&new.parts(), label("me"), &identity.recipient(), new.master(), &mut random)
-            .expect("an age slot");
+        let slot = new_age_slot(
+            &new.parts(),
+            label("me"),
+            identity.recipient().expect("X25519"),
+            new.master(),
+            &mut random,
+        )
+        .expect("an age slot");
         let (machine, key) = new_machine_slot(&new.parts(), label("machine"), 1, new.master(), &mut random)
             .expect("a machine slot");
         if !passphrase.is_empty() {

@@ -1,7 +1,9 @@
 //! What was typed: the grammar of the command line. The comments here are the help.
 
+mod doors;
 mod entries;
 mod git;
+mod past;
 mod vaults;
 
 use std::ffi::OsString;
@@ -14,8 +16,10 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 
 use crate::context::UnlockOptions;
 
+pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use git::{Git, GitCommand, Merge, Pick, Resolve, Revert, Setup};
+pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use vaults::{
     Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
     Status,
@@ -185,12 +189,18 @@ pub(crate) enum Command {
     Import(Import),
     Export(Export),
     Check(Check),
+    Diff(Diff),
+    Log(Log),
+    History(History),
+    Scan(Scan),
     Status(Status),
     Git(Git),
     Merge(Merge),
     Resolve(Resolve),
     Pick(Pick),
     Revert(Revert),
+    Keyring(Keyring),
+    Door(Door),
     Completions(Completions),
     Man(Man),
     Help(Help),

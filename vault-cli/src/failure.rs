@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use vault_core::format::entry::{EntryName, NameError};
+use vault_core::item::ItemTooLong;
 use vault_core::keys::NewSlotError;
 use vault_core::keys::age::RecipientError;
 use vault_core::store::ReplaceError;
@@ -18,6 +19,7 @@ use crate::output::OutputError;
 use crate::password::AlphabetError;
 use crate::prompt::PromptError;
 use crate::session::SessionError;
+use crate::sys::revisions::GitError;
 
 pub(crate) use git::GitFailure;
 
@@ -170,10 +172,31 @@ pub(crate) enum Failure {
     NotEditable(EntryName),
     /// No entry of a damaged file opens.
     NothingToSalvage(PathBuf),
+    /// Something of somebody else stands where a door's file belongs.
+    DoorTaken(PathBuf),
+    /// What our Python module asked for is no request.
+    DoorRequest,
+    /// A service or user is too long to be kept.
+    ItemTooLong(ItemTooLong),
+    /// Python's keyring was switched off by the user.
+    KeyringDisabled,
     /// Opening, changing or saving the vault.
     Session(SessionError),
     /// Asking git, merging, picking.
     Git(GitFailure),
+    /// Git does not give what was asked for.
+    Revision(GitError),
+    /// A commit would take entries in conflict.
+    ConflictsLeft {
+        /// The vault.
+        path: PathBuf,
+        /// The entries.
+        names: Vec<String>,
+    },
+    /// Values of the vault were found where they should not be.
+    LeaksFound(usize),
+    /// Values of secrets were to be shown, and not on a terminal.
+    ValuesToProgram,
     /// A warning, with `--strict`.
     Warning(Warning),
     /// Ctrl-C.
@@ -230,4 +253,5 @@ from! {
     NewSlotError => NewSlot,
     EditorError => Editor,
     GitFailure => Git,
+    GitError => Revision,
 }

@@ -22,7 +22,8 @@ pub(crate) fn parse(text: &str, now: u64) -> Option<u64> {
     time.filter(|time| *time < YEAR_10000)
 }
 
-fn span(text: &str) -> Option<u64> {
+/// Seconds of a span: `90d`, `12h`, `4w`.
+pub(crate) fn span(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let unit = match unit {
         "h" => 3600,

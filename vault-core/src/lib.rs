@@ -9,6 +9,7 @@
 pub mod crypto;
 pub mod error;
 pub mod format;
+pub mod item;
 pub mod keys;
 pub mod secret;
 pub mod source;

@@ -22,8 +22,9 @@ use crate::format::roster::Roster;
 use crate::format::seal::{Changes, Place};
 use crate::format::slot::SlotLine;
 use crate::format::{limits, text};
-use crate::keys::{Credential, UnlockError, UnlockPolicy, open_master};
-use crate::keys::{VaultHeaderParts, VaultId};
+use crate::keys::{
+    Credential, Refused, Skipped, UnlockError, UnlockPolicy, VaultHeaderParts, VaultId, open_master,
+};
 use crate::secret::{Key, Master, Secret};
 use crate::source::Source;
 use crate::vault::blob::BlobReader;
@@ -32,6 +33,7 @@ use crate::vault::log::Log;
 
 pub mod blob;
 pub mod create;
+pub mod diff;
 pub mod edit;
 mod entry;
 mod log;
@@ -39,6 +41,7 @@ pub mod merge;
 
 pub mod restart;
 pub mod salvage;
+pub mod slots;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -60,6 +63,7 @@ pub struct UnlockedVault {
     roster: Roster,
     index: OnceLock<PageIndex>,
     opened_by: Option<SlotId>,
+    skipped: Vec<Skipped>,
 }
 
 /// Why a vault was not unlocked.
@@ -107,6 +111,8 @@ pub struct StillLocked {
     pub vault: LockedVault,
     /// Why.
     pub reason: UnlockFailure,
+    /// Slots that could not even be tried.
+    pub skipped: Vec<Skipped>,
 }
 
 /// What [`LockedVault::check`] counted.
@@ -150,6 +156,12 @@ impl LockedVault {
         &self.front.table.slots
     }
 
+    /// The ids of the log's seals, as they stand in the file.
+    #[must_use]
+    pub fn seals(&self) -> BTreeSet<SealId> {
+        self.front.seals.iter().map(line_id).collect()
+    }
+
     /// Checks all that can be checked without a key: the text of the whole file.
     ///
     /// # Errors
@@ -189,15 +201,20 @@ impl LockedVault {
         let parts = VaultHeaderParts { uuid: header.uuid, salt: header.salt, commitment: header.commitment };
         let opened = match open_master(&parts, &self.front.table.slots, credentials, policy) {
             Ok(opened) => opened,
-            Err(error) => {
-                return Err(Box::new(StillLocked { vault: self, reason: UnlockFailure::Denied(error) }));
+            Err(Refused { error, skipped }) => {
+                return Err(Box::new(StillLocked {
+                    vault: self,
+                    reason: UnlockFailure::Denied(error),
+                    skipped,
+                }));
             }
         };
-        let vault = self.unlock_with(opened.master, Some(opened.slot))?;
+        let mut vault = self.unlock_with(opened.master, Some(opened.slot))?;
+        vault.skipped = opened.skipped;
         match opened.pinned {
             Some(pinned) if pinned > vault.generation() && !policy.allow_rollback => {
                 let reason = UnlockFailure::RolledBack { generation: vault.generation(), pinned };
-                Err(Box::new(StillLocked { vault: vault.lock(), reason }))
+                Err(Box::new(StillLocked { vault: vault.lock(), reason, skipped: Vec::new() }))
             }
             _ => Ok(vault),
         }
@@ -211,7 +228,7 @@ impl LockedVault {
         let (ours, theirs) = (&self.front.header, &other.front.header);
         if (ours.uuid, ours.salt, ours.commitment) != (theirs.uuid, theirs.salt, theirs.commitment) {
             let reason = UnlockFailure::Denied(UnlockError::NoSlotMatches { tried: 0 });
-            return Err(Box::new(StillLocked { vault: self, reason }));
+            return Err(Box::new(StillLocked { vault: self, reason, skipped: Vec::new() }));
         }
         let master = Key::init_with(|key| key.copy_from_slice(other.master.expose()));
         self.unlock_with(master, other.opened_by)
@@ -225,7 +242,7 @@ impl LockedVault {
         let header = &self.front.header;
         if VaultHeaderParts::of(header.uuid, header.salt, master).commitment != header.commitment {
             let reason = UnlockFailure::Denied(UnlockError::NoSlotMatches { tried: 0 });
-            return Err(Box::new(StillLocked { vault: self, reason }));
+            return Err(Box::new(StillLocked { vault: self, reason, skipped: Vec::new() }));
         }
         let master = Key::init_with(|key| key.copy_from_slice(master.expose()));
         self.unlock_with(master, None)
@@ -248,8 +265,12 @@ impl LockedVault {
                 roster,
                 index: OnceLock::new(),
                 opened_by,
+                skipped: Vec::new(),
             }),
-            Err(error) => Err(Box::new(StillLocked { vault: self, reason: UnlockFailure::Verify(error) })),
+            Err(error) => {
+                let reason = UnlockFailure::Verify(error);
+                Err(Box::new(StillLocked { vault: self, reason, skipped: Vec::new() }))
+            }
         }
     }
 }
@@ -342,6 +363,12 @@ impl UnlockedVault {
     #[must_use]
     pub fn opened_by(&self) -> Option<SlotId> {
         self.opened_by
+    }
+
+    /// Slots that would have been tried before the one that opened this vault, but could not be.
+    #[must_use]
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
     }
 
     /// How deep the log is: for people, not for checks.

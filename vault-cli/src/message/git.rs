@@ -21,7 +21,7 @@ pub(super) fn message(failure: &GitFailure) -> Message {
             format!("git {} failed: {}", crate::escape::escaped(verb), crate::escape::escaped(said)),
         ),
         GitFailure::NoRepository(folder) => {
-            Message::new(kinds::GIT_FAILED, format!("{} is in no git repository", quoted_path(folder)))
+            Message::new(kinds::NO_REPOSITORY, format!("{} is in no git repository", quoted_path(folder)))
                 .hint("make one with: git init")
         }
         GitFailure::NotInConflict(path) => Message::new(
