@@ -39,6 +39,7 @@ mod entry;
 mod log;
 pub mod merge;
 
+pub mod pin;
 pub mod restart;
 pub mod salvage;
 pub mod slots;

@@ -261,7 +261,9 @@ fn driven(run: &Run<'_>, files: &Files, name: &Path, merged: Outcome) -> Result<
 /// Whether something was named that may open the vault, so that nobody has to be asked.
 fn has_key(run: &Run<'_>) -> bool {
     let options = run.global.unlock.options();
-    unlock_sources(&options, &run.environment).iter().any(|source| !matches!(source.what, Unlocker::Terminal))
+    unlock_sources(&options, &run.environment, &run.config)
+        .iter()
+        .any(|source| !matches!(source.what, Unlocker::Terminal))
 }
 
 /// Whether it failed for want of the right key, and for nothing else.
