@@ -14,7 +14,7 @@ use vault_core::vault::{LockedVault, UnlockFailure, UnlockedVault};
 
 use super::Run;
 use crate::cli::Merge;
-use crate::context::{Unlocker, unlock_sources};
+use crate::context::unlock_sources;
 use crate::escape::quoted_path;
 use crate::failure::{Failure, GitFailure};
 use crate::message::{Exit, Status};
@@ -261,9 +261,8 @@ fn driven(run: &Run<'_>, files: &Files, name: &Path, merged: Outcome) -> Result<
 /// Whether something was named that may open the vault, so that nobody has to be asked.
 fn has_key(run: &Run<'_>) -> bool {
     let options = run.global.unlock.options();
-    unlock_sources(&options, &run.environment, &run.config)
-        .iter()
-        .any(|source| !matches!(source.what, Unlocker::Terminal))
+    let sources = unlock_sources(&options, &run.environment, &run.config);
+    sources.iter().any(|source| !source.what.asks())
 }
 
 /// Whether it failed for want of the right key, and for nothing else.

@@ -56,11 +56,7 @@ pub(crate) fn unlock_states(
             Some(other) => locked.unlock_as(other),
             None => locked.unlock(&credentials, &policy),
         };
-        open.push(unlocked.map_err(|still| {
-            let slots = still.vault.slots().iter();
-            let slots = slots.map(|slot| (slot.label.as_str().to_owned(), slot.kind.name().to_owned()));
-            SessionError::Unlock { path: path.to_owned(), reason: still.reason, slots: slots.collect() }
-        })?);
+        open.push(unlocked.map_err(|still| SessionError::of_still_locked(path, *still))?);
     }
     Ok(open)
 }
