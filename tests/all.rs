@@ -5,6 +5,7 @@
 mod age_tool;
 mod crash;
 mod documents;
+mod doors;
 mod git;
 mod gitread;
 mod hostile;

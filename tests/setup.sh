@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests need beside cargo: the programs below, and a Python with tests/reference/requirements.txt.
+# What the tests need beside cargo: the programs below, and three Pythons, for tests/reference and tests/doors.
 # Does nothing that is done already.
 set -eu
 cd "$(dirname "$0")/.."
@@ -23,13 +23,30 @@ if [ -n "$missing" ]; then
     $as_root apt-get install --yes --no-install-recommends $missing
 fi
 
-python=target/reference-python
-wanted=tests/reference/requirements.txt
-if ! cmp -s "$wanted" "$python/requirements.txt"; then
-    rm -rf "$python"
-    mkdir -p target
-    python3 -m venv "$python"
-    "$python/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted"
-    # Copied last: a run that was broken off begins again.
-    cp "$wanted" "$python/requirements.txt"
-fi
+# environment FOLDER REQUIREMENTS [COMMAND]: a Python with these packages, and what else the command does in it.
+environment() {
+    python=$1
+    wanted=$2
+    if ! cmp -s "$wanted" "$python/requirements.txt"; then
+        rm -rf "$python"
+        mkdir -p target
+        python3 -m venv "$python"
+        "$python/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted"
+        [ -z "${3-}" ] || "$3"
+        # Copied last: a run that was broken off begins again.
+        cp "$wanted" "$python/requirements.txt"
+    fi
+}
+
+# keyring's own tests are not in its wheel.
+keyring_tests() {
+    "$python/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
+        --dest "$python/download" "$(grep '^keyring==' "$wanted")"
+    mkdir "$python/keyring-sdist"
+    tar -xzf "$python"/download/keyring-*.tar.gz -C "$python/keyring-sdist" --strip-components 1
+}
+
+environment target/reference-python tests/reference/requirements.txt
+environment target/doors-python tests/doors/requirements.txt keyring_tests
+# By itself: it pins what others want newer.
+environment target/doors-poetry tests/doors/poetry.txt

@@ -81,6 +81,13 @@ pub(crate) enum Warning {
     Expired(String, u64),
     /// Nothing was read, and it replaces the entry's secret.
     EmptyReplaces(String),
+    /// Several entries are the same item of a keyring.
+    SameItem {
+        /// Its service.
+        service: String,
+        /// The entries' names, the one that counts first.
+        entries: Vec<String>,
+    },
     /// The vault lacks something that this machine has seen of it.
     OlderThanSeen {
         /// The vault.

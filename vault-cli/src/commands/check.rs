@@ -6,13 +6,14 @@ mod staged;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use serde::Serialize;
+use vault_core::item;
 use vault_core::vault::Counts;
 
 use super::states::can_unlock;
 use super::{Run, warn_of_line_ends};
 use crate::cli::{Check, Cli};
 use crate::failure::Failure;
-use crate::message::Exit;
+use crate::message::{Exit, Warning};
 use crate::policy::Policy;
 use crate::session::{Session, SessionError, obey, open_locked};
 use crate::size::shown;
@@ -56,6 +57,10 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure>
     obey(&path, &rules, broken)?;
     report(run, counts, Depth::Everything)?;
     warn_of_line_ends(run, &path)?;
+    for (item, entries) in item::duplicates(&session.list()?) {
+        let entries = entries.iter().map(|name| name.as_str().to_owned()).collect();
+        run.voice.warn(Warning::SameItem { service: item.service().to_owned(), entries })?;
+    }
     Ok(Exit::Ok)
 }
 

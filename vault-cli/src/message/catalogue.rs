@@ -176,6 +176,7 @@ kinds! {
     BUG = "bug", Internal, "Something that cannot happen did.";
     ENTRY_EXPIRED = "entry-expired", Failed, "A warning: the entry is past its expiry.";
     EMPTY_VALUE = "empty-value", Failed, "A warning: standard input was empty, and replaces a secret.";
+    SAME_ITEM = "same-item", Failed, "A warning: several entries are the same item of a keyring.";
     NO_GITATTRIBUTES = "no-gitattributes", Failed, "A warning: .gitattributes lacks the line for the vault.";
 }
 

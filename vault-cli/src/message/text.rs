@@ -215,6 +215,12 @@ pub(super) fn warning(warning: &Warning) -> Message {
             kinds::ENTRY_EXPIRED,
             format!("{} expired on {}", quoted(name), crate::time::shown(*expires)),
         ),
+        Warning::SameItem { service, entries } => {
+            let others: Vec<_> = entries[1..].iter().map(|name| quoted(name)).collect();
+            let what = format!("the same user of {} is in {}, too", quoted(service), others.join(", "));
+            Message::new(kinds::SAME_ITEM, what)
+                .hint(format!("{} is the one that counts", quoted(&entries[0])))
+        }
         Warning::EmptyReplaces(name) => Message::new(
             kinds::EMPTY_VALUE,
             format!("standard input was empty, and replaces the secret of {}", quoted(name)),
