@@ -329,7 +329,7 @@ impl Local {
             Change::Set { name, .. } | Change::Rename { to: name, .. } | Change::Copy { to: name, .. } => {
                 rules.of_name(name.as_str())
             }
-            Change::Remove(_) => None,
+            Change::Remove(_) | Change::Resolve { .. } => None,
         }));
         obey(&self.path, &rules, broken)
     }
