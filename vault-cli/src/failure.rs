@@ -202,9 +202,13 @@ pub(crate) enum Failure {
     /// Python's keyring was switched off by the user.
     KeyringDisabled,
     /// Opening, changing or saving the vault.
+<<<<<<< HEAD
     Session(SessionError),
     /// Asking git, merging, picking.
     Git(GitFailure),
+=======
+    Session(Box<SessionError>),
+>>>>>>> main
     /// Git does not give what was asked for.
     Revision(GitError),
     /// A commit would take entries in conflict.
@@ -254,6 +258,13 @@ impl Failure {
     }
 }
 
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        // Boxed, so that results stay small.
+        Self::Session(Box::new(error))
+    }
+}
+
 macro_rules! from {
     ($($error:ty => $variant:ident),* $(,)?) => {
         $(impl From<$error> for Failure {
@@ -271,7 +282,6 @@ from! {
     InputError => Input,
     OutputError => Output,
     AlphabetError => Alphabet,
-    SessionError => Session,
     SlotFailure => Slot,
     NewSlotError => NewSlot,
     EditorError => Editor,

@@ -36,11 +36,13 @@ pub mod create;
 pub mod diff;
 pub mod edit;
 mod entry;
+pub mod exposed;
 mod log;
 pub mod merge;
 
 pub mod pin;
 pub mod restart;
+pub mod rotate;
 pub mod salvage;
 pub mod slots;
 

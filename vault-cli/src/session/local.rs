@@ -33,7 +33,7 @@ pub(crate) fn open_locked(path: &Path) -> Result<LockedVault, SessionError> {
 
 /// A vault whose master key is in this process.
 pub(crate) struct Local {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     pub(super) vault: UnlockedVault,
     pub(super) author: String,
     pub(super) now: u64,

@@ -10,7 +10,8 @@ use vault_core::format::slot::{SlotId, SlotLine};
 use vault_core::vault::edit::Edit;
 
 use super::local::Local;
-use super::{Committed, SessionError};
+use super::{Committed, SessionError, obey};
+use crate::policy::Policy;
 
 /// One change of the slot table.
 pub(crate) enum SlotEdit {
@@ -63,6 +64,13 @@ impl Local {
         for change in edits {
             self.change_slot(&mut edit, change)?;
         }
+        // What was against the rules before may be mended one slot at a time; nothing may be added to it.
+        let rules = Policy::beside(&self.path).map_err(SessionError::Policy)?;
+        let uuid = vault.header().uuid;
+        let before = rules.of_vault(uuid, vault.slots());
+        let mut broken = rules.of_vault(uuid, edit.slots());
+        broken.retain(|one| !before.contains(one));
+        obey(&self.path, &rules, broken)?;
         let random = &mut vault_core::crypto::random::SystemRandom;
         let saved = edit.finish(&self.author, None, random).map_err(|error| self.cannot(error))?;
         self.save(lock, &vault, &saved)?;

@@ -546,16 +546,22 @@ fn push_front(text: &mut Text, vault: &UnlockedVault, table: Option<&Table>, lin
 pub(crate) fn seal_roster(
     vault: &UnlockedVault,
     slots: Vec<SlotLine>,
-    mut roster: Roster,
+    roster: Roster,
     random: &mut dyn Random,
 ) -> Table {
+    let roster = roster_within_limits(roster);
+    let sealed = vault.sealers.roster.seal(b"", &roster.encode(), random);
+    Table::new(vault.front.header.pages, slots, sealed)
+}
+
+/// The roster, without the oldest removed slots that its line has no room for.
+pub(crate) fn roster_within_limits(mut roster: Roster) -> Roster {
     let surplus = roster.removed.len().saturating_sub(limits::REMOVED_SLOTS);
     roster.removed.drain(..surplus);
     while roster.encode().len() > ROSTER && !roster.removed.is_empty() {
         roster.removed.remove(0);
     }
-    let sealed = vault.sealers.roster.seal(b"", &roster.encode(), random);
-    Table::new(vault.front.header.pages, slots, sealed)
+    roster
 }
 
 /// Bytes of CBOR that fit a roster line after padding, sealing and base64.

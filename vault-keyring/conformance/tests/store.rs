@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keyring_core::api::{CredentialStore, CredentialStoreApi};
+use keyring_core::api::CredentialStore;
 use keyring_core::{Entry, Error};
 use vault_core::crypto::random::SystemRandom;
 use vault_core::format::entry::EntryName;
@@ -47,7 +47,8 @@ fn world() -> World {
     let identity = Identity::generate();
     let mut new = NewVault::generate(Pages::Few, random);
     let label = Label::parse("me").unwrap();
-    let slot = new_age_slot(&new.parts(), label, &identity.recipient(), new.master(), random).unwrap();
+    let slot =
+        new_age_slot(&new.parts(), label, identity.recipient().unwrap(), new.master(), random).unwrap();
     new.add_slot(slot);
     store::create(&path, &new.finish("tester", 1, random).unwrap().text, 0o600).unwrap();
     let identity = identity.to_text();

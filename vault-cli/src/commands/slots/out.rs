@@ -64,7 +64,10 @@ impl Out {
 pub(in crate::commands) fn write_file(path: &Path, line: &Secret) -> Result<(), Failure> {
     store::write_file(path, PRIVATE, Existing::Keep, |out| -> Result<(), ReplaceError> {
         out.write_all(line.expose())?;
-        Ok(if line.expose().ends_with(b"\n") { () } else { out.write_all(b"\n")? })
+        if !line.expose().ends_with(b"\n") {
+            out.write_all(b"\n")?;
+        }
+        Ok(())
     })
     .map_err(|error| Failure::NotStored { path: path.to_owned(), error })
 }
