@@ -202,13 +202,9 @@ pub(crate) enum Failure {
     /// Python's keyring was switched off by the user.
     KeyringDisabled,
     /// Opening, changing or saving the vault.
-<<<<<<< HEAD
-    Session(SessionError),
+    Session(Box<SessionError>),
     /// Asking git, merging, picking.
     Git(GitFailure),
-=======
-    Session(Box<SessionError>),
->>>>>>> main
     /// Git does not give what was asked for.
     Revision(GitError),
     /// A commit would take entries in conflict.

@@ -62,7 +62,7 @@ fn version(
     let name = &meta.name;
     match arguments.theirs {
         None if arguments.ours || !meta.in_conflict() => Ok(value),
-        None => Err(Failure::Session(SessionError::InConflict(name.clone()))),
+        None => Err(SessionError::InConflict(name.clone()).into()),
         Some(number) if (1..=others).contains(&number) => {
             // A field that the other version does not disagree about is the same there.
             let differs = meta.alternatives[number - 1].fields.contains_key(field);

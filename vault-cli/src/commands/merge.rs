@@ -267,13 +267,14 @@ fn has_key(run: &Run<'_>) -> bool {
 
 /// Whether it failed for want of the right key, and for nothing else.
 fn is_locked(failure: &Failure) -> bool {
-    matches!(
-        failure,
-        Failure::Git(GitFailure::NeedsKey(_))
-            | Failure::Session(
-                SessionError::Locked { .. } | SessionError::Unlock { reason: UnlockFailure::Denied(_), .. }
-            )
-    )
+    match failure {
+        Failure::Git(GitFailure::NeedsKey(_)) => true,
+        Failure::Session(error) => matches!(
+            **error,
+            SessionError::Locked { .. } | SessionError::Unlock { reason: UnlockFailure::Denied(_), .. }
+        ),
+        _ => false,
+    }
 }
 
 fn is_canonical(text: &[u8]) -> bool {

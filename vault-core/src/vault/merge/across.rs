@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use crate::format::id::{EntryId, SealId};
 use crate::format::limits;
-use crate::format::seal::{EntryChange, EntryOp};
 use crate::vault::entry::SealedEntry;
 use crate::vault::merge::{
     MergeContext, MergeError, NewMerge, Placed, Side, ids, new_seal_id, plan, seal_entry, slots,
@@ -22,7 +21,7 @@ pub(super) fn merge(ours: &Side, theirs: &Side, context: &mut MergeContext) -> R
     let (our_news, their_news) = (ours.news(theirs)?, theirs.news(ours)?);
     let other_news = if ours_restarted { &their_news } else { &our_news };
     let id = new_seal_id(context);
-    let mut plan = plan(ours, theirs, &our_news, &their_news, id)?;
+    let plan = plan(ours, theirs, &our_news, &their_news, id)?;
 
     let into = restarted.vault;
     let same_keys = into.front.header.commitment == other.vault.front.header.commitment;
@@ -54,15 +53,6 @@ pub(super) fn merge(ours: &Side, theirs: &Side, context: &mut MergeContext) -> R
         } else if same_keys {
             edit.put_in(entry).map_err(MergeError::Edit)?;
         } else {
-            // Sealed anew, without a change: somebody else may bring the same across the rotation, in other bytes.
-            plan.listed.push(EntryChange {
-                op: EntryOp::Set,
-                name,
-                attributes: BTreeSet::new(),
-                fields: BTreeSet::new(),
-                new_name: None,
-                expiry: false,
-            });
             let open = entry.open(&other.vault.sealers).map_err(MergeError::Theirs)?;
             edit.put_in(seal_entry(into, open, context.random)?).map_err(MergeError::Edit)?;
         }
