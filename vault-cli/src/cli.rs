@@ -2,6 +2,7 @@
 
 mod doors;
 mod entries;
+mod git;
 mod launch;
 mod past;
 mod slots;
@@ -19,6 +20,7 @@ use crate::context::{RunSecret, UnlockOptions};
 
 pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
+pub(crate) use git::{Git, GitCommand, Merge, Pick, Resolve, Revert, Setup};
 pub(crate) use launch::{Doctor, Render, Start};
 pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use slots::{
@@ -218,6 +220,11 @@ pub(crate) enum Command {
     History(History),
     Scan(Scan),
     Status(Status),
+    Git(Git),
+    Merge(Merge),
+    Resolve(Resolve),
+    Pick(Pick),
+    Revert(Revert),
     Trust(Trust),
     Keyring(Keyring),
     Door(Door),

@@ -14,6 +14,7 @@ mod exposed;
 mod fork;
 mod generate;
 mod get;
+mod git;
 mod help;
 mod history;
 mod import;
@@ -23,9 +24,12 @@ mod launch;
 mod list;
 mod log;
 mod man;
+mod merge;
+mod pick;
 mod remove;
 mod rename;
 mod render;
+mod resolve;
 mod rewrap;
 mod rotate;
 mod scan;
@@ -140,6 +144,11 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::History(arguments) => history::run(run, arguments),
         Command::Scan(arguments) => scan::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
+        Command::Git(arguments) => git::run(run, arguments),
+        Command::Merge(arguments) => merge::run(run, arguments),
+        Command::Resolve(arguments) => resolve::run(run, arguments),
+        Command::Pick(arguments) => pick::apply(run, arguments),
+        Command::Revert(arguments) => pick::undo(run, arguments),
         Command::Trust(arguments) => trust::run(run, arguments),
         Command::Keyring(arguments) => keyring::run(run, arguments),
         Command::Door(arguments) => door::run(run, arguments),

@@ -1,5 +1,6 @@
 //! Every way in which a command can fail: the rooms' errors under one roof. `message` finds the words.
 
+mod git;
 mod slots;
 
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ use crate::sys::askpass::AskError;
 use crate::sys::revisions::GitError;
 use crate::template::{FormError, Reference, ReferenceError, TemplateError, TemplateProblem};
 
+pub(crate) use git::GitFailure;
 pub(crate) use slots::SlotFailure;
 
 /// Why a command did not do what it was asked to do.
@@ -201,12 +203,13 @@ pub(crate) enum Failure {
     /// Python's keyring was switched off by the user.
     KeyringDisabled,
     /// Opening, changing or saving the vault.
-    Session(SessionError),
+    Session(Box<SessionError>),
     /// A program was not started: the failure itself, with the exit code of those.
     BeforeStart(Box<Self>),
     /// Handing secrets to a program or into a file.
     Launch(LaunchError),
-    Session(Box<SessionError>),
+    /// Asking git, merging, picking.
+    Git(GitFailure),
     /// Git does not give what was asked for.
     Revision(GitError),
     /// A commit would take entries in conflict.
@@ -346,5 +349,6 @@ from! {
     NewSlotError => NewSlot,
     EditorError => Editor,
     LaunchError => Launch,
+    GitFailure => Git,
     GitError => Revision,
 }

@@ -1,6 +1,7 @@
 //! Standard error and exit codes. The only place where text meets errors; no secret ever comes here.
 
 mod catalogue;
+mod git;
 mod launch;
 mod session;
 mod slots;
@@ -85,8 +86,6 @@ pub(crate) enum Status<'a> {
 
 /// Something that is not as it should be, but the command goes on.
 pub(crate) enum Warning {
-    /// The entry has several versions; one of them is given out.
-    InConflict(String),
     /// The entry is past its expiry.
     Expired(String, u64),
     /// Nothing was read, and it replaces the entry's secret.

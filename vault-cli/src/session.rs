@@ -4,6 +4,7 @@ mod local;
 mod pins;
 mod rotation;
 mod slots;
+mod states;
 mod unlock;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use vault_core::keys::machine::MachineKeyError;
 use vault_core::keys::recovery::RecoveryCodeError;
 use vault_core::secret::Secret;
 use vault_core::store::{ReplaceError, StoreError};
-use vault_core::vault::edit::{NewValue, Outcome, Update};
+use vault_core::vault::edit::{NewValue, Outcome, Pick, Update};
 use vault_core::vault::rotate::RotateError;
 use vault_core::vault::salvage::SalvageError;
 use vault_core::vault::{Counts, LogRecord, StillLocked, UnlockFailure, Value};
@@ -29,6 +30,7 @@ use vault_core::vault::{Counts, LogRecord, StillLocked, UnlockFailure, Value};
 pub(crate) use local::{Local, attachment, open_locked};
 pub(crate) use pins::{PathPins, PinError, PinFacts, Terms, Unpinned};
 pub(crate) use slots::SlotEdit;
+pub(crate) use states::{State, unlock_states};
 pub(crate) use unlock::{
     Credentials, can_ask, credentials, has_passphrase, keyring, keyrings, new_passphrase, policy, slot_asker,
     work,
@@ -48,6 +50,14 @@ pub(crate) trait Session {
     /// An entry's metadata, and the value of one field if it is there.
     fn entry(&mut self, name: &EntryName, field: &str)
     -> Result<Option<(Meta, Option<Value>)>, SessionError>;
+
+    /// The value that another version of an entry in conflict has for a field; versions are counted from 0.
+    fn alternative(
+        &mut self,
+        name: &EntryName,
+        number: usize,
+        field: &str,
+    ) -> Result<Option<Value>, SessionError>;
 
     /// Entries with all their values, sorted by name.
     fn entries(&mut self, wanted: &(dyn Fn(&Meta) -> bool + Sync)) -> Result<Vec<Opened>, SessionError>;
@@ -97,6 +107,15 @@ impl Session for Box<dyn Session> {
         field: &str,
     ) -> Result<Option<(Meta, Option<Value>)>, SessionError> {
         (**self).entry(name, field)
+    }
+
+    fn alternative(
+        &mut self,
+        name: &EntryName,
+        number: usize,
+        field: &str,
+    ) -> Result<Option<Value>, SessionError> {
+        (**self).alternative(name, number, field)
     }
 
     fn entries(&mut self, wanted: &(dyn Fn(&Meta) -> bool + Sync)) -> Result<Vec<Opened>, SessionError> {
@@ -157,6 +176,13 @@ pub(crate) enum Change {
         from: EntryName,
         /// The new one.
         to: EntryName,
+    },
+    /// One version of an entry in conflict stays, the others go.
+    Resolve {
+        /// The entry.
+        name: EntryName,
+        /// The version.
+        pick: Pick,
     },
     /// An entry is there twice.
     Copy {
@@ -261,6 +287,8 @@ pub(crate) enum SessionError {
     SlotChanged(String),
     /// A field has another value than when it was read.
     ChangedMeanwhile(EntryName),
+    /// The entry has several versions after a merge, and none is the right one yet.
+    InConflict(EntryName),
     /// A field is there, and was to be new.
     FieldExists(EntryName, String),
     /// The change cannot be made.

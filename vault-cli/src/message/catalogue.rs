@@ -121,6 +121,10 @@ kinds! {
     IMPORT_FORMAT = "import-format", Usage, "It is not clear which format a file to import has.";
     EXPORT_NAME = "export-name", Failed, "An entry's name cannot be a file's below the chosen folder.";
     EXPORT_TARGET = "export-target", Conflict, "An export would replace a vault, or what it was opened with.";
+    NOTHING_TO_MERGE = "nothing-to-merge", Failed, "Git reports no conflict in the vault's file.";
+    MERGE_NEEDS_KEY = "merge-needs-key", Locked, "Merging as text does not do it, and there is no key.";
+    MERGE_REFUSED = "merge-refused", Conflict, "Two states of a vault cannot be merged, or a commit not be picked.";
+    NOT_A_MERGE = "not-a-merge", Conflict, "A cherry-pick or a revert was to be merged.";
     BAD_NAME = "bad-name", Usage, "This cannot be the name of an entry, field or attribute.";
     BAD_TIME = "bad-time", Usage, "This is no time.";
     BAD_LABEL = "bad-label", Usage, "This cannot be the label of a slot.";

@@ -81,6 +81,14 @@ pub(super) fn message(error: &SessionError) -> Message {
             ),
         )
         .hint("your value was not saved; run the command again"),
+        SessionError::InConflict(name) => Message::new(
+            kinds::IN_CONFLICT,
+            format!("cannot give out {}: it has several versions after a merge", quoted(name.as_str())),
+        )
+        .hint(format!(
+            "see them with: vault show {name}; settle it with: vault resolve {name}; or read one: vault get {name} --ours, --theirs 1",
+            name = word(name.as_str())
+        )),
         SessionError::FieldExists(name, field) => Message::new(
             kinds::ENTRY_EXISTS,
             format!("cannot store {}: its field {} exists already", quoted(name.as_str()), quoted(field)),
@@ -264,7 +272,7 @@ fn format(path: &Path, error: &FormatError) -> Message {
             kinds::CONFLICT_MARKERS,
             format!("cannot read vault {vault}: a merge left its conflict in the file"),
         )
-        .hint("to have both sides as they were before the merge: git merge --abort")
+        .hint("settle it with the key: vault merge; or have both sides as they were: git merge --abort")
         .hint(format!(
             "all changes of the other side are lost if you take one side: git checkout --ours -- {file}, or --theirs"
         )),
@@ -277,7 +285,7 @@ fn format(path: &Path, error: &FormatError) -> Message {
     }
 }
 
-fn verify(path: &Path, error: &VerifyError) -> Message {
+pub(super) fn verify(path: &Path, error: &VerifyError) -> Message {
     let vault = quoted_path(path);
     match error {
         VerifyError::Format(error) => format(path, error),
@@ -288,6 +296,7 @@ fn verify(path: &Path, error: &VerifyError) -> Message {
             ),
         )
         .cause(error)
+        .hint("take that commit back (git reset --keep HEAD~1), and do the same with: vault pick COMMIT, or vault revert COMMIT")
         .hint(format!(
             "nothing was written; look for a good state with: git log -- {file}; and take it with: git checkout COMMIT -- {file}",
             file = word(&path.to_string_lossy())
@@ -383,7 +392,7 @@ fn locked(path: &Path, passphrase: bool) -> Message {
         .hint("pass --identity PATH or --machine-key-file PATH, or set VAULT_IDENTITY_FILE or VAULT_MACHINE_KEY_FILE")
 }
 
-fn edit(path: &Path, error: &EditError) -> Message {
+pub(super) fn edit(path: &Path, error: &EditError) -> Message {
     let vault = quoted_path(path);
     match error {
         EditError::Verify(error) => verify(path, error),
@@ -404,7 +413,10 @@ fn edit(path: &Path, error: &EditError) -> Message {
             kinds::IN_CONFLICT,
             format!("cannot change {}: it has several versions after a merge", quoted(name.as_str())),
         )
-        .hint(format!("see them with: vault show {}", word(name.as_str()))),
+        .hint(format!(
+            "see them with: vault show {name}; settle it with: vault resolve {name}",
+            name = word(name.as_str())
+        )),
         EditError::TooLarge { entry, what } => Message::new(
             kinds::TOO_LARGE,
             format!("cannot store {}: the limit is {what}", quoted(entry.as_str())),

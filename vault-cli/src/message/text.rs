@@ -6,7 +6,7 @@ use vault_core::format::entry::NameError;
 use vault_core::keys::age::RecipientError;
 
 use super::catalogue::{self as kinds};
-use super::{Message, Warning, launch, session, slots, usage};
+use super::{Message, Warning, git, launch, session, slots, usage};
 use crate::codec::{CodecError, Problem};
 use crate::context::{ConfigError, ConfigProblem, ContextError};
 use crate::escape::{escaped, quoted, quoted_path};
@@ -206,6 +206,7 @@ pub(super) fn message(failure: &Failure) -> Message {
             launch::not_started(message(failure))
         }
         Failure::Launch(error) => launch::message(error),
+        Failure::Git(error) => git::message(error),
         Failure::Warning(given) => warning(given).hint("this is a warning, and an error because of --strict"),
         Failure::Interrupted => Message::new(kinds::USAGE, "interrupted"),
     }
@@ -214,11 +215,6 @@ pub(super) fn message(failure: &Failure) -> Message {
 /// What is said in a warning.
 pub(super) fn warning(warning: &Warning) -> Message {
     match warning {
-        Warning::InConflict(name) => Message::new(
-            kinds::IN_CONFLICT,
-            format!("{} has several versions after a merge; this is one of them", quoted(name)),
-        )
-        .hint(format!("see them with: vault show {}", word(name))),
         Warning::Expired(name, expires) => Message::new(
             kinds::ENTRY_EXPIRED,
             format!("{} expired on {}", quoted(name), crate::time::shown(*expires)),

@@ -190,6 +190,7 @@ impl Local {
             }
             Change::Remove(name) => edit.remove(&name),
             Change::Rename { from, to } => edit.rename(&from, &to, random),
+            Change::Resolve { name, pick } => edit.resolve(&name, pick, random),
             Change::Copy { from, to } => {
                 if edit.meta(&to).map_err(|error| self.cannot(error))?.is_some() {
                     return Err(self.cannot(EditError::Exists(to)));
@@ -333,7 +334,7 @@ impl Local {
             Change::Set { name, .. } | Change::Rename { to: name, .. } | Change::Copy { to: name, .. } => {
                 rules.of_name(name.as_str())
             }
-            Change::Remove(_) => None,
+            Change::Remove(_) | Change::Resolve { .. } => None,
         }));
         obey(&self.path, &rules, broken)
     }
@@ -366,6 +367,16 @@ impl Session for Local {
     ) -> Result<Option<(Meta, Option<Value>)>, SessionError> {
         let entry = self.vault.entry(name).map_err(|error| self.broken(error))?;
         Ok(entry.map(|entry| (entry.meta().clone(), entry.value(field))))
+    }
+
+    fn alternative(
+        &mut self,
+        name: &EntryName,
+        number: usize,
+        field: &str,
+    ) -> Result<Option<Value>, SessionError> {
+        let entry = self.vault.entry(name).map_err(|error| self.broken(error))?;
+        Ok(entry.and_then(|entry| entry.alternative(number, field)))
     }
 
     fn entries(&mut self, wanted: &(dyn Fn(&Meta) -> bool + Sync)) -> Result<Vec<Opened>, SessionError> {

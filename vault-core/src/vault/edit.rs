@@ -385,6 +385,20 @@ impl Edit<'_> {
         self.commit(SealId(random::array(random)), &changes, random)
     }
 
+    /// Seals what was put in and taken out as these changes: for picks, whose values come from elsewhere.
+    pub(crate) fn finish_as(
+        self,
+        id: SealId,
+        entries: Vec<EntryChange>,
+        author: &str,
+        reason: Option<&str>,
+        random: &mut dyn Random,
+    ) -> Result<Saved, EditError> {
+        let (author, reason) = (author_of(author), reason_of(reason));
+        let changes = Changes { time: self.now, author, reason, entries, ..Changes::default() };
+        self.commit(id, &changes, random)
+    }
+
     /// Seals what a merge across a restart brings in. Such a seal is written even when no line changes, since it says what
     /// it stands for.
     pub(crate) fn graft(
