@@ -1,5 +1,6 @@
 //! What was typed: the grammar of the command line. The comments here are the help.
 
+mod agent;
 mod entries;
 mod vaults;
 
@@ -13,6 +14,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 
 use crate::context::UnlockOptions;
 
+pub(crate) use agent::{Agent, AgentAction, Lock, Unlock};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use vaults::{
     Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
@@ -103,15 +105,18 @@ pub(crate) struct Global {
     /// Take warnings for errors
     #[arg(long, global = true)]
     pub(crate) strict: bool,
+    /// Work in this process, even if an agent holds the vault
+    #[arg(long, global = true)]
+    pub(crate) no_agent: bool,
     /// How to unlock.
     #[command(flatten)]
-    pub(crate) unlock: Unlock,
+    pub(crate) unlock: Unlocking,
 }
 
 /// How to unlock
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Unlocking")]
-pub(crate) struct Unlock {
+pub(crate) struct Unlocking {
     /// Read the passphrase from a file ("-": standard input)
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
     passphrase_file: Option<PathBuf>,
@@ -135,7 +140,7 @@ pub(crate) struct Unlock {
     pub(crate) allow_rollback: bool,
 }
 
-impl Unlock {
+impl Unlocking {
     /// The sources that were named.
     pub(crate) fn options(&self) -> UnlockOptions {
         UnlockOptions {
@@ -184,6 +189,9 @@ pub(crate) enum Command {
     Export(Export),
     Check(Check),
     Status(Status),
+    Unlock(Unlock),
+    Lock(Lock),
+    Agent(Agent),
     Completions(Completions),
     Man(Man),
     Help(Help),

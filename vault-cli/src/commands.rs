@@ -1,5 +1,6 @@
 //! The verbs: one file each, named as the verb.
 
+mod agent;
 mod check;
 mod compact;
 mod completions;
@@ -13,6 +14,7 @@ mod help;
 mod import;
 mod init;
 mod list;
+mod lock;
 mod man;
 mod remove;
 mod rename;
@@ -20,6 +22,7 @@ mod set;
 mod show;
 mod slots;
 mod status;
+mod unlock;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -27,6 +30,7 @@ use std::path::{Path, PathBuf};
 use vault_core::format::entry::{EntryName, Meta, check_field_name};
 use vault_core::vault::Value;
 
+use crate::agent::Places;
 use crate::cli::{Cli, Command, Global};
 use crate::context::{self, Environment, Location};
 use crate::failure::Failure;
@@ -34,7 +38,7 @@ use crate::input::StdinClaim;
 use crate::message::{Exit, Voice, Warning};
 use crate::output::Output;
 use crate::prompt::Prompt;
-use crate::session::{self, Local, Session};
+use crate::session::{self, Local, Remote, Session, SessionError};
 
 /// What every command works with.
 pub(crate) struct Run<'a> {
@@ -102,6 +106,9 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Export(arguments) => export::run(run, arguments),
         Command::Check(arguments) => check::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
+        Command::Unlock(arguments) => unlock::run(run, arguments),
+        Command::Lock(arguments) => lock::run(run, arguments),
+        Command::Agent(arguments) => agent::run(run, arguments),
         Command::Completions(arguments) => completions::run(run, arguments),
         Command::Man(arguments) => man::run(run, arguments),
         Command::Help(arguments) => help::run(run, arguments),
@@ -117,8 +124,31 @@ impl Run<'_> {
     /// Opens the vault that is meant, wherever its keys are.
     fn open(&mut self) -> Result<(PathBuf, Box<dyn Session>), Failure> {
         let path = self.location()?.path;
-        let session = self.unlock(&path)?;
-        Ok((path, Box::new(session)))
+        let session: Box<dyn Session> = match self.of_agent(&path)? {
+            Some(session) => Box::new(session),
+            None => Box::new(self.unlock(&path)?),
+        };
+        Ok((path, session))
+    }
+
+    /// The agent's session of this vault: if one holds it, and nobody said how to unlock here.
+    pub(crate) fn of_agent(&self, path: &Path) -> Result<Option<Remote>, Failure> {
+        let unlock = &self.global.unlock;
+        if self.global.no_agent
+            || !unlock.options().is_empty()
+            || unlock.slot.is_some()
+            || unlock.allow_rollback
+        {
+            return Ok(None);
+        }
+        match Remote::find(Places::of(&self.environment), path, self.environment.author()) {
+            Ok(session) => Ok(session),
+            Err(error) if error.is_version() => {
+                self.voice.warn(Warning::OtherAgent)?;
+                Ok(None)
+            }
+            Err(error) => Err(SessionError::Agent(error).into()),
+        }
     }
 
     /// Unlocks the vault at this path in this process.
@@ -135,13 +165,11 @@ impl Run<'_> {
             self.voice.transient("");
         }
         let session = session?;
-        // A restart makes merges with older branches need a key, so git work trees are asked first: see `status`.
-        let longest_log = if context::in_work_tree(path) { usize::MAX } else { LONGEST_LOG };
         Ok(session
             .by(self.environment.author(), self.now)
             .with_sources(credentials.sources)
             .telling(self.voice)
-            .restarting_beyond(longest_log))
+            .restarting_beyond(context::longest_log(path)))
     }
 }
 
@@ -218,8 +246,6 @@ fn found(
     }
 }
 
-/// Seals after which the log is restarted by itself, outside of git work trees. docs/format.md, "Restart".
-const LONGEST_LOG: usize = 4_096;
 /// Memory times passes, in KiB, that takes about a second: worth a line on the terminal.
 const SLOW: u64 = 2 << 20;
 /// Likeness from which on a name is worth a question.

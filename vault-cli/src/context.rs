@@ -24,6 +24,7 @@ pub(crate) struct Environment {
     home: Option<PathBuf>,
     data_home: Option<PathBuf>,
     runtime_folder: Option<PathBuf>,
+    agent_socket: Option<PathBuf>,
     editor: Option<OsString>,
     empty: Option<&'static str>,
 }
@@ -53,6 +54,7 @@ impl Environment {
             home: path("HOME"),
             data_home: path("XDG_DATA_HOME").filter(|path| path.is_absolute()),
             runtime_folder: path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()),
+            agent_socket: path("VAULT_AGENT_SOCK"),
             empty: UNLOCKING_VARIABLES
                 .into_iter()
                 .find(|name| lookup(name).is_some_and(|value| value.is_empty())),
@@ -85,6 +87,11 @@ impl Environment {
     /// The user's folder for what must not outlive the session.
     pub(crate) fn runtime_folder(&self) -> Option<&Path> {
         self.runtime_folder.as_deref()
+    }
+
+    /// The agent's socket, if it was named.
+    pub(crate) fn agent_socket(&self) -> Option<&Path> {
+        self.agent_socket.as_deref()
     }
 
     /// The name under which changes are logged: a claim, which nothing depends on.
@@ -213,6 +220,14 @@ pub(crate) fn in_work_tree(path: &Path) -> bool {
     folder.is_some_and(|folder| work_tree(&folder).is_some())
 }
 
+/// Seals after which the log is restarted by itself. A restart makes merges with older branches need a key, so in git work trees
+/// somebody is asked first: see `status`. docs/format.md, "Restart".
+pub(crate) fn longest_log(vault: &Path) -> usize {
+    if in_work_tree(vault) { usize::MAX } else { LONGEST_LOG }
+}
+
+const LONGEST_LOG: usize = 4_096;
+
 /// The root of the git work tree that a folder belongs to.
 pub(crate) fn work_tree(folder: &Path) -> Option<&Path> {
     folder.ancestors().find(|folder| is_repository_root(folder))
@@ -244,6 +259,17 @@ fn user_vault(environment: &Environment) -> Result<PathBuf, ContextError> {
         (None, None) => return Err(ContextError::NoHome),
     };
     Ok(data.join("vault").join("default.vault"))
+}
+
+impl UnlockOptions {
+    /// Nothing was typed.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { passphrase_file, passphrase_fd, identities, machine_key_file } = self;
+        passphrase_file.is_none()
+            && passphrase_fd.is_none()
+            && identities.is_empty()
+            && machine_key_file.is_none()
+    }
 }
 
 /// The unlock options that were typed.

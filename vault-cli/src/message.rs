@@ -1,5 +1,6 @@
 //! Standard error and exit codes. The only place where text meets errors; no secret ever comes here.
 
+mod agent;
 mod catalogue;
 mod session;
 mod text;
@@ -13,6 +14,7 @@ use clap::builder::styling::{AnsiColor, Style};
 use clap::error::ErrorKind;
 use serde::Serialize;
 
+pub(crate) use agent::wire;
 pub(crate) use catalogue::{Exit, Kind, exit_codes};
 
 use crate::cli::{Cli, Color, Global};
@@ -76,6 +78,8 @@ pub(crate) enum Warning {
     Expired(String, u64),
     /// Nothing was read, and it replaces the entry's secret.
     EmptyReplaces(String),
+    /// The agent speaks another version, so it is not used.
+    OtherAgent,
     /// The line that keeps git from changing line ends is not there.
     NoAttributes(String),
 }

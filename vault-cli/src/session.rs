@@ -1,6 +1,8 @@
 //! An unlocked vault, as commands see it. They know this trait alone, not where the keys are.
 
 mod local;
+mod remote;
+mod sent;
 mod unlock;
 
 use std::io::Read;
@@ -20,8 +22,11 @@ use vault_core::vault::salvage::SalvageError;
 use vault_core::vault::{Counts, UnlockFailure, Value};
 
 pub(crate) use local::{Local, attachment, open_locked};
+pub(crate) use remote::Remote;
+pub(crate) use sent::to_be_sent;
 pub(crate) use unlock::{credentials, has_passphrase, new_passphrase, policy, work};
 
+use crate::agent::AgentError;
 use crate::input::Place;
 
 /// An unlocked vault: in this process, or in the agent. Whatever is added here has to make sense for both.
@@ -222,6 +227,14 @@ pub(crate) enum SessionError {
     Salvage(PathBuf, SalvageError),
     /// A value has more bytes than allowed.
     ValueTooLarge(u64),
+    /// The agent says so, or cannot be used.
+    Agent(AgentError),
+}
+
+impl From<AgentError> for SessionError {
+    fn from(error: AgentError) -> Self {
+        Self::Agent(error)
+    }
 }
 
 /// The label that `--slot` names.

@@ -1,5 +1,6 @@
 //! System calls that shape the process itself.
 
+pub(crate) mod detach;
 pub(crate) mod editor;
 pub(crate) mod git;
 pub(crate) mod harden;

@@ -26,14 +26,18 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure>
         None => {}
     }
     let locked = open_locked(&path)?;
-    if arguments.no_key || !can_unlock(run, &locked) {
+    let held = if arguments.no_key { None } else { run.of_agent(&path)? };
+    if arguments.no_key || (held.is_none() && !can_unlock(run, &locked)) {
         let counts = locked.check().map_err(|error| SessionError::Format(path.clone(), error))?;
         report(run, counts, Depth::Form)?;
         warn_of_line_ends(run, &path)?;
         return Ok(Exit::Ok);
     }
     let pages = locked.header().pages.count();
-    let mut session = run.unlock(&path)?;
+    let mut session: Box<dyn Session> = match held {
+        Some(session) => Box::new(session),
+        None => Box::new(run.unlock(&path)?),
+    };
     let voice = run.voice;
     let counts = session.check(&|done| {
         if done.is_multiple_of(PROGRESS_STEP) {

@@ -178,6 +178,11 @@ pub(super) fn warning(warning: &Warning) -> Message {
             format!("standard input was empty, and replaces the secret of {}", quoted(name)),
         )
         .hint("if that is not meant, the old secret is in git or a backup; --strict refuses it"),
+        Warning::OtherAgent => Message::new(
+            kinds::OTHER_AGENT,
+            "the agent is of another version of this program, and is not used",
+        )
+        .hint("end it with its own version of: vault agent stop; then unlock again"),
         Warning::NoAttributes(line) => Message::new(
             kinds::NO_GITATTRIBUTES,
             "git may change the vault's line ends: .gitattributes has no line for it",

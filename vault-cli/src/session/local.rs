@@ -30,7 +30,7 @@ pub(crate) fn open_locked(path: &Path) -> Result<LockedVault, SessionError> {
 /// A vault whose master key is in this process.
 pub(crate) struct Local {
     path: PathBuf,
-    vault: UnlockedVault,
+    vault: Arc<UnlockedVault>,
     author: String,
     now: u64,
     sources: Vec<&'static str>,
@@ -65,16 +65,21 @@ impl Local {
     }
 
     /// A session on a vault that is unlocked already.
-    pub(crate) fn of(path: &Path, vault: UnlockedVault) -> Self {
+    pub(crate) fn of(path: &Path, vault: impl Into<Arc<UnlockedVault>>) -> Self {
         Self {
             path: path.to_owned(),
-            vault,
+            vault: vault.into(),
             author: String::new(),
             now: 0,
             sources: Vec::new(),
             voice: None,
             longest_log: usize::MAX,
         }
+    }
+
+    /// The vault itself.
+    pub(crate) fn into_vault(self) -> Arc<UnlockedVault> {
+        self.vault
     }
 
     /// Restarts the log by itself once it has more seals than that.

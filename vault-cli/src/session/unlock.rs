@@ -110,7 +110,7 @@ pub(crate) fn work(locked: &LockedVault, credentials: &[Credential]) -> u64 {
 }
 
 /// A passphrase that is given in a file, a descriptor or a variable.
-fn given_passphrase(run: &mut Run<'_>, what: &Unlocker<'_>) -> Result<Passphrase, Failure> {
+pub(super) fn given_passphrase(run: &mut Run<'_>, what: &Unlocker<'_>) -> Result<Passphrase, Failure> {
     Ok(match *what {
         Unlocker::PassphraseFile(file) => {
             let (text, place) = named(run, file, "the passphrase", MAX_PASSPHRASE)?;
@@ -166,7 +166,7 @@ pub(crate) fn policy(run: &Run<'_>) -> Result<UnlockPolicy, SessionError> {
 }
 
 /// A file's bytes; `-` is standard input.
-fn named(
+pub(super) fn named(
     run: &mut Run<'_>,
     file: &Path,
     purpose: &'static str,
