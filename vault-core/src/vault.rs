@@ -666,7 +666,13 @@ fn each_page<T: Send, E: Send>(
         }
     };
     let mut all = std::thread::scope(|scope| {
-        let workers: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let work = || {
+            let done = run();
+            // The memory of its stack is given to the next thread as it is.
+            crate::secret::scrub_stack();
+            done
+        };
+        let workers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         let mut all = run();
         for worker in workers {
             all.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));

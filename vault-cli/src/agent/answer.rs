@@ -18,7 +18,7 @@ use vault_core::format::front::Pages;
 use vault_core::keys::age::parse_identities;
 use vault_core::keys::machine::MachineKey;
 use vault_core::keys::{Credential, UnlockPolicy};
-use vault_core::secret::{Passphrase, Secret};
+use vault_core::secret::{Passphrase, Secret, scrub_stack};
 use vault_core::store;
 use vault_core::vault::edit::{NewValue, Outcome, Update};
 use vault_core::vault::{LockedVault, LongValue, UnlockFailure, UnlockedVault, Value};
@@ -114,6 +114,7 @@ impl<'a> Conversation<'a> {
             };
             self.connection.set_busy(true);
             let goes_on = self.answer(frame);
+            scrub_stack();
             self.connection.set_busy(false);
             if !goes_on {
                 return;
