@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod age_tool;
+mod agent;
 mod crash;
 mod documents;
 mod git;

@@ -80,7 +80,7 @@ impl Forge {
             Header { pages: Pages::Few, uuid: parts.uuid, salt: parts.salt, commitment: parts.commitment };
         let identity = Identity::generate();
         let label = Label::parse("me").expect("a label");
-        let slot = new_age_slot(&parts, label, &identity.recipient(), &master, random).expect("a slot");
+        let slot = new_age_slot(&parts, label, identity.recipient().unwrap(), &master, random).expect("a slot");
         let keys = Keys::derive(&header.uuid, &header.salt, &master);
         let sealers = (
             Sealer::new(&keys.meta, "meta"),

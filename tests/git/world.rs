@@ -75,10 +75,11 @@ impl World {
     /// A vault with so many entries in it, made by two saves.
     pub(super) fn new(seed: u64, pages: Pages, entries: usize) -> (Self, State) {
         let mut rng = Prng(seed);
-        let identity = Identity::generate();
+        let identity = Identity::generate_x25519();
         let mut new = NewVault::generate(pages, &mut rng);
         let label = Label::parse("me").unwrap();
-        let slot = new_age_slot(&new.parts(), label, &identity.recipient(), new.master(), &mut rng).unwrap();
+        let slot =
+            new_age_slot(&new.parts(), label, identity.recipient().unwrap(), new.master(), &mut rng).unwrap();
         new.add_slot(slot);
         let saved = new.finish("tester", 1_000, &mut rng).unwrap();
         let text = Arc::new(saved.text.to_vec().unwrap());

@@ -136,11 +136,17 @@ impl Fixture {
     #[must_use]
     pub fn with_passphrase(pages: Pages, passphrase: &[u8]) -> Self {
         let mut random = SystemRandom;
-        let identity = Identity::generate();
+        let identity = Identity::generate_x25519();
         let mut new = NewVault::generate(pages, &mut random);
         let label = |text| Label::parse(text).expect("a label");
-        let slot = new_age_slot(&new.parts(), label("me"), &identity.recipient(), new.master(), &mut random)
-            .expect("an age slot");
+        let slot = new_age_slot(
+            &new.parts(),
+            label("me"),
+            identity.recipient().expect("X25519"),
+            new.master(),
+            &mut random,
+        )
+        .expect("an age slot");
         let (machine, key) = new_machine_slot(&new.parts(), label("machine"), 1, new.master(), &mut random)
             .expect("a machine slot");
         if !passphrase.is_empty() {

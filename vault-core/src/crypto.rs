@@ -5,6 +5,7 @@
 pub mod aead;
 pub mod derive;
 pub mod hash;
+pub mod hybrid;
 pub mod kdf;
 pub mod pad;
 pub mod random;

@@ -10,22 +10,26 @@ use crate::crypto::derive::commitment;
 use crate::crypto::hash::equal;
 use crate::format::slot::SlotId;
 use crate::format::text::{self, NotCanonical};
-use crate::keys::age::{Identity, Recipient};
+use crate::keys::age::plugin::PluginFailure;
+use crate::keys::age::{Identity, IdentityTrouble, NotOpened, NotWrapped, Recipient};
 use crate::secret::{Key, Master, Secret};
 
 pub mod age;
+pub mod ask;
+pub mod keyring;
 pub mod machine;
 mod make;
 mod open;
 pub mod passphrase;
+pub mod recovery;
 
 pub use make::{
-    NewSlotError, RewrapError, change_passphrase, new_age_slot, new_machine_slot, new_passphrase_slot,
-    rewrap_slot,
+    NewSlotError, RewrapError, change_passphrase, new_age_slot, new_keyring_slot, new_machine_slot,
+    new_passphrase_slot, rewrap_slot,
 };
 pub use open::{
-    Credential, MAX_PASSPHRASE_MEMORY_KIB, MAX_PASSPHRASE_SLOTS, Opened, UnlockError, UnlockPolicy,
-    open_master,
+    Credential, MAX_PASSPHRASE_MEMORY_KIB, MAX_PASSPHRASE_SLOTS, Opened, Refused, Skipped, Unavailable,
+    UnlockError, UnlockPolicy, open_master,
 };
 
 /// Which vault, under which master key. Public.
@@ -86,21 +90,24 @@ impl VaultHeaderParts {
 }
 
 /// Why a master key was not wrapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WrapError {
     /// The master key is not the one that the header commits to.
     OtherMasterKey,
     /// Nothing can be wrapped for this recipient.
     Recipient,
+    /// The recipient's plugin did not wrap it.
+    Plugin(PluginFailure),
 }
 
 impl fmt::Display for WrapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OtherMasterKey => "the master key is not this vault's",
-            Self::Recipient => "cannot wrap the master key for this recipient",
-        })
+        match self {
+            Self::OtherMasterKey => f.write_str("the master key is not this vault's"),
+            Self::Recipient => f.write_str("cannot wrap the master key for this recipient"),
+            Self::Plugin(failure) => failure.fmt(f),
+        }
     }
 }
 
@@ -119,7 +126,10 @@ pub fn wrap_master(
     if !header.is_of(master) {
         return Err(WrapError::OtherMasterKey);
     }
-    age::wrap(recipient, &plaintext(header, slot, master)).map_err(|_| WrapError::Recipient)
+    age::wrap(recipient, &plaintext(header, slot, master)).map_err(|error| match error {
+        NotWrapped::Recipient => WrapError::Recipient,
+        NotWrapped::Plugin(failure) => WrapError::Plugin(failure),
+    })
 }
 
 /// The other way: `None` if it does not open, is another slot's or vault's, or is not what the header commits to.
@@ -128,8 +138,15 @@ fn unwrap_master(
     slot: SlotId,
     identity: &Identity,
     file: &[u8],
-) -> Option<Key<Master>> {
-    let plain = age::unwrap(identity, file).ok()?;
+) -> Result<Option<Key<Master>>, IdentityTrouble> {
+    match age::unwrap(identity, file) {
+        Ok(plain) => Ok(master_in(header, slot, &plain)),
+        Err(NotOpened::Wrong) => Ok(None),
+        Err(NotOpened::Identity(trouble)) => Err(trouble),
+    }
+}
+
+fn master_in(header: &VaultHeaderParts, slot: SlotId, plain: &Secret) -> Option<Key<Master>> {
     let master = plain.expose().last_chunk::<MASTER>()?;
     let master = Key::init_with(|bytes| bytes.copy_from_slice(master));
     // Everything before the key is compared by writing it again.
@@ -189,8 +206,8 @@ mod tests {
         let (header, master) = vault();
         let identity = Identity::generate();
         let opens = |plain: &[u8]| {
-            let file = age::wrap(&identity.recipient(), &Secret::new(plain.to_vec())).unwrap();
-            unwrap_master(&header, SLOT, &identity, &file).is_some()
+            let file = age::wrap(identity.recipient().unwrap(), &Secret::new(plain.to_vec())).unwrap();
+            unwrap_master(&header, SLOT, &identity, &file).unwrap().is_some()
         };
         let plain = plaintext(&header, SLOT, &master);
         assert!(opens(plain.expose()));
@@ -209,9 +226,9 @@ mod tests {
     fn a_wrapped_key_opens_in_its_slot_and_vault_only() {
         let (header, master) = vault();
         let identity = Identity::generate();
-        let file = wrap_master(&header, SLOT, &identity.recipient(), &master).unwrap();
+        let file = wrap_master(&header, SLOT, identity.recipient().unwrap(), &master).unwrap();
         let opens = |header: &VaultHeaderParts, slot, identity: &Identity| {
-            unwrap_master(header, slot, identity, &file).is_some()
+            unwrap_master(header, slot, identity, &file).unwrap().is_some()
         };
         assert!(opens(&header, SLOT, &identity));
         assert!(!opens(&header, SlotId([4; 16]), &identity));
@@ -226,7 +243,7 @@ mod tests {
     fn another_vault_s_master_key_is_not_wrapped() {
         let (header, _) = vault();
         let other = Key::init_with(|bytes| bytes.fill(8));
-        let wrapped = wrap_master(&header, SLOT, &Identity::generate().recipient(), &other);
+        let wrapped = wrap_master(&header, SLOT, Identity::generate().recipient().unwrap(), &other);
         assert_eq!(wrapped, Err(WrapError::OtherMasterKey));
     }
 }

@@ -38,6 +38,8 @@ roles! {
     Blob,
     /// AEAD key of an identity in a slot line, derived from what opens that slot.
     Wrapping,
+    /// The seed of a hybrid post-quantum identity.
+    HybridSeed,
 }
 
 /// A 256-bit key with a role. Wiped when dropped; no `Debug`, `Clone` or `Serialize`.

@@ -22,8 +22,9 @@ use crate::format::roster::Roster;
 use crate::format::seal::{Changes, Place};
 use crate::format::slot::SlotLine;
 use crate::format::{limits, text};
-use crate::keys::{Credential, UnlockError, UnlockPolicy, open_master};
-use crate::keys::{VaultHeaderParts, VaultId};
+use crate::keys::{
+    Credential, Refused, Skipped, UnlockError, UnlockPolicy, VaultHeaderParts, VaultId, open_master,
+};
 use crate::secret::{Key, Master, Secret};
 use crate::source::Source;
 use crate::vault::blob::BlobReader;
@@ -40,6 +41,7 @@ pub mod merge;
 
 pub mod restart;
 pub mod salvage;
+pub mod slots;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -62,6 +64,7 @@ pub struct UnlockedVault {
     roster: Roster,
     index: OnceLock<PageIndex>,
     opened_by: Option<SlotId>,
+    skipped: Vec<Skipped>,
 }
 
 /// Why a vault was not unlocked.
@@ -109,6 +112,8 @@ pub struct StillLocked {
     pub vault: LockedVault,
     /// Why.
     pub reason: UnlockFailure,
+    /// Slots that could not even be tried.
+    pub skipped: Vec<Skipped>,
 }
 
 /// What [`LockedVault::check`] counted.
@@ -191,15 +196,20 @@ impl LockedVault {
         let parts = VaultHeaderParts { uuid: header.uuid, salt: header.salt, commitment: header.commitment };
         let opened = match open_master(&parts, &self.front.table.slots, credentials, policy) {
             Ok(opened) => opened,
-            Err(error) => {
-                return Err(Box::new(StillLocked { vault: self, reason: UnlockFailure::Denied(error) }));
+            Err(Refused { error, skipped }) => {
+                return Err(Box::new(StillLocked {
+                    vault: self,
+                    reason: UnlockFailure::Denied(error),
+                    skipped,
+                }));
             }
         };
-        let vault = self.unlock_with(opened.master, Some(opened.slot))?;
+        let mut vault = self.unlock_with(opened.master, Some(opened.slot))?;
+        vault.skipped = opened.skipped;
         match opened.pinned {
             Some(pinned) if pinned > vault.generation() && !policy.allow_rollback => {
                 let reason = UnlockFailure::RolledBack { generation: vault.generation(), pinned };
-                Err(Box::new(StillLocked { vault: vault.lock(), reason }))
+                Err(Box::new(StillLocked { vault: vault.lock(), reason, skipped: Vec::new() }))
             }
             _ => Ok(vault),
         }
@@ -213,7 +223,7 @@ impl LockedVault {
         let (ours, theirs) = (&self.front.header, &other.front.header);
         if (ours.uuid, ours.salt, ours.commitment) != (theirs.uuid, theirs.salt, theirs.commitment) {
             let reason = UnlockFailure::Denied(UnlockError::NoSlotMatches { tried: 0 });
-            return Err(Box::new(StillLocked { vault: self, reason }));
+            return Err(Box::new(StillLocked { vault: self, reason, skipped: Vec::new() }));
         }
         let master = Key::init_with(|key| key.copy_from_slice(other.master.expose()));
         self.unlock_with(master, other.opened_by)
@@ -227,7 +237,7 @@ impl LockedVault {
         let header = &self.front.header;
         if VaultHeaderParts::of(header.uuid, header.salt, master).commitment != header.commitment {
             let reason = UnlockFailure::Denied(UnlockError::NoSlotMatches { tried: 0 });
-            return Err(Box::new(StillLocked { vault: self, reason }));
+            return Err(Box::new(StillLocked { vault: self, reason, skipped: Vec::new() }));
         }
         let master = Key::init_with(|key| key.copy_from_slice(master.expose()));
         self.unlock_with(master, None)
@@ -250,8 +260,12 @@ impl LockedVault {
                 roster,
                 index: OnceLock::new(),
                 opened_by,
+                skipped: Vec::new(),
             }),
-            Err(error) => Err(Box::new(StillLocked { vault: self, reason: UnlockFailure::Verify(error) })),
+            Err(error) => {
+                let reason = UnlockFailure::Verify(error);
+                Err(Box::new(StillLocked { vault: self, reason, skipped: Vec::new() }))
+            }
         }
     }
 }
@@ -344,6 +358,12 @@ impl UnlockedVault {
     #[must_use]
     pub fn opened_by(&self) -> Option<SlotId> {
         self.opened_by
+    }
+
+    /// Slots that would have been tried before the one that opened this vault, but could not be.
+    #[must_use]
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
     }
 
     /// How deep the log is: for people, not for checks.

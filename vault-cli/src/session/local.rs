@@ -378,10 +378,11 @@ mod tests {
     fn a_log_that_grew_too_long_is_restarted_and_forgets_no_entry() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secrets.vault");
-        let identity = Identity::generate();
+        let identity = Identity::generate_x25519();
         let mut new = NewVault::generate(Pages::Few, &mut SystemRandom);
         let label = Label::parse("me").unwrap();
-        let slot = new_age_slot(&new.parts(), label, &identity.recipient(), new.master(), &mut SystemRandom);
+        let slot =
+            new_age_slot(&new.parts(), label, identity.recipient().unwrap(), new.master(), &mut SystemRandom);
         new.add_slot(slot.unwrap());
         store::create(&path, &new.finish("tester", 1, &mut SystemRandom).unwrap().text, 0o600).unwrap();
         let credentials = [Credential::Identities(vec![identity])];

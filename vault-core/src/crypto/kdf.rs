@@ -1,5 +1,7 @@
 //! Argon2id: from a passphrase to the key that opens a slot. docs/format.md, "Key slots" and "Limits".
 
+use std::time::Duration;
+
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use zeroize::Zeroize;
 
@@ -42,6 +44,9 @@ impl KdfCost {
     /// What new slots get: 256 MiB, three passes, four lanes. docs/decisions/ has the argument.
     pub const DEFAULT: Self = Self { memory_kib: 262_144, passes: 3, lanes: 4 };
 
+    /// For recovery codes: the least that the format allows. 130 random bits are out of reach at any cost of a guess.
+    pub const RECOVERY: Self = Self { memory_kib: MIN_MEMORY_KIB, passes: 2, lanes: 1 };
+
     /// A cost within the bounds of the format; memory may be up to `max_memory_kib` (at least the format's limit).
     ///
     /// # Errors
@@ -58,6 +63,33 @@ impl KdfCost {
             && memory_kib >= 8 * lanes
             && u64::from(memory_kib) * u64::from(passes) <= work_allowed;
         if bounds { Ok(Self { memory_kib, passes, lanes }) } else { Err(CostError::OutOfBounds) }
+    }
+
+    /// This cost, with as many more passes as a key then takes about `target`; never less than this cost, and never
+    /// more than the format allows. `clock` says how long it is since some moment.
+    ///
+    /// Three keys are derived, and the median counts: one measurement on a busy machine would give a weak slot for ever,
+    /// and so would going below the default on a slow one.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`]
+    pub fn calibrate(
+        self,
+        target: Duration,
+        clock: &mut dyn FnMut() -> Duration,
+    ) -> Result<Self, OutOfMemory> {
+        let mut took = [Duration::ZERO; 3];
+        for took in &mut took {
+            let start = clock();
+            derive(b"calibration", b"sixteen bytes of", self)?;
+            *took = clock().saturating_sub(start);
+        }
+        took.sort_unstable();
+        let wanted = target.as_nanos() * u128::from(self.passes) / took[1].as_nanos().max(1);
+        let work = MAX_WORK_KIB / u64::from(self.memory_kib);
+        let most = u32::try_from(work).unwrap_or(MAX_PASSES).min(MAX_PASSES).max(self.passes);
+        let passes = u32::try_from(wanted).unwrap_or(MAX_PASSES).clamp(self.passes, most);
+        Ok(Self { passes, ..self })
     }
 
     /// Memory, in KiB.
@@ -132,6 +164,27 @@ mod tests {
         );
         assert!(refused(1_048_576, 5, 4));
         assert!(KdfCost::new(2_097_152, 1, 4, 2_097_152).is_ok());
+    }
+
+    #[test]
+    fn calibration_only_ever_adds_passes() {
+        let cheap = KdfCost::new(MIN_MEMORY_KIB, 2, 1, 0).unwrap();
+        // A clock that makes each of three keys take so many milliseconds.
+        let with = |took: [u64; 3], target: u64, cost: KdfCost| {
+            let mut moments = took.iter().flat_map(|&took| [0, took]).map(Duration::from_millis);
+            cost.calibrate(Duration::from_millis(target), &mut || moments.next().unwrap()).unwrap()
+        };
+        assert_eq!(with([100, 100, 100], 500, cheap), KdfCost { passes: 10, ..cheap });
+        assert_eq!(with([100, 9000, 100], 500, cheap), KdfCost { passes: 10, ..cheap });
+        assert_eq!(with([1, 100, 100], 500, cheap), KdfCost { passes: 10, ..cheap });
+        assert_eq!(with([100, 100, 100], 10, cheap), cheap);
+        assert_eq!(with([1, 1, 1], 10_000, cheap).passes(), MAX_PASSES);
+        assert_eq!(with([0, 0, 0], 10_000, cheap).passes(), MAX_PASSES);
+        // What comes out is within the format's bounds for work, too.
+        let large = KdfCost { memory_kib: MAX_MEMORY_KIB, passes: 3, lanes: 4 };
+        let most = u32::try_from(MAX_WORK_KIB / u64::from(MAX_MEMORY_KIB)).unwrap();
+        let capped = KdfCost { passes: most, ..large };
+        assert!(KdfCost::new(capped.memory_kib, capped.passes, capped.lanes, 0).is_ok());
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub enum SlotKind {
     Passphrase(SealedIdentity),
     /// In the line, sealed under a recovery code.
     Recovery(SealedIdentity),
+    /// In the line, sealed under a key that an operating system's keyring holds.
+    Keyring(KeyringIdentity),
     /// This version does not know; it keeps and skips such slots.
     Other(OtherKind),
 }
@@ -97,6 +99,7 @@ impl SlotKind {
             Self::Machine => "machine",
             Self::Passphrase(_) => "passphrase",
             Self::Recovery(_) => "recovery",
+            Self::Keyring(_) => "keyring",
             Self::Other(other) => &other.name,
         }
     }
@@ -117,6 +120,42 @@ pub struct SealedIdentity {
     pub salt: [u8; KDF_SALT],
     /// `identity=`: nonce, ciphertext and tag.
     pub sealed: Vec<u8>,
+}
+
+/// An identity sealed under a random key that is kept elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyringIdentity {
+    /// `store=`: which keyring holds the key.
+    pub store: StoreName,
+    /// `identity=`: nonce, ciphertext and tag.
+    pub sealed: Vec<u8>,
+}
+
+/// What a keyring of an operating system is called: `[a-z][a-z0-9-]{0,31}`, public.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreName(String);
+
+impl StoreName {
+    /// A name, if this is one.
+    ///
+    /// # Errors
+    /// [`NotCanonical`]
+    pub fn parse(text: &str) -> Result<Self, NotCanonical> {
+        let valid = text.len() <= MAX_KIND && is_name(text);
+        if valid { Ok(Self(text.to_owned())) } else { Err(NotCanonical) }
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StoreName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// A kind that this version does not know, verbatim.
@@ -203,6 +242,7 @@ impl SlotLine {
             "machine" => SlotKind::Machine,
             "passphrase" => SlotKind::Passphrase(SealedIdentity::parse(&mut fields)?),
             "recovery" => SlotKind::Recovery(SealedIdentity::parse(&mut fields)?),
+            "keyring" => SlotKind::Keyring(KeyringIdentity::parse(&mut fields)?),
             name => SlotKind::Other(OtherKind::parse(name, &mut fields)?),
         };
         fields.end()?;
@@ -224,6 +264,7 @@ impl SlotLine {
         match &self.kind {
             SlotKind::Age | SlotKind::Machine => {}
             SlotKind::Passphrase(sealed) | SlotKind::Recovery(sealed) => sealed.write(&mut out),
+            SlotKind::Keyring(sealed) => sealed.write(&mut out),
             SlotKind::Other(other) => out.extend_from_slice(other.fields.as_bytes()),
         }
         out
@@ -253,12 +294,24 @@ impl SealedIdentity {
     }
 }
 
+impl KeyringIdentity {
+    fn parse(fields: &mut Fields<'_>) -> Result<Self, SlotLineError> {
+        Ok(Self {
+            store: StoreName::parse(fields.named("store=")?)?,
+            sealed: not_empty(text::base64(fields.named("identity=")?.as_bytes(), MAX_LINE)?)?,
+        })
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b" store=");
+        out.extend_from_slice(self.store.0.as_bytes());
+        out.extend_from_slice(b" identity=");
+        text::push_base64(out, &self.sealed);
+    }
+}
+
 impl OtherKind {
     fn parse(name: &str, fields: &mut Fields<'_>) -> Result<Self, SlotLineError> {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let is_name = |name: &str| {
-            name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(allowed)
-        };
         if name.len() > MAX_KIND || !is_name(name) {
             return Err(SlotLineError::Value);
         }
@@ -307,6 +360,12 @@ fn number(text: &str) -> Result<u32, SlotLineError> {
     u32::try_from(value).map_err(|_| SlotLineError::Value)
 }
 
+/// `[a-z][a-z0-9-]*`
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(allowed)
+}
+
 fn not_empty(bytes: Vec<u8>) -> Result<Vec<u8>, SlotLineError> {
     if bytes.is_empty() { Err(SlotLineError::Value) } else { Ok(bytes) }
 }
@@ -334,6 +393,9 @@ mod tests {
             Just(SlotKind::Machine),
             sealed().prop_map(SlotKind::Passphrase),
             sealed().prop_map(SlotKind::Recovery),
+            ("[a-z][a-z0-9-]{0,31}", proptest::collection::vec(any::<u8>(), 1..200)).prop_map(
+                |(store, sealed)| SlotKind::Keyring(KeyringIdentity { store: StoreName(store), sealed })
+            ),
             ("x[a-z0-9-]{0,31}", "( [a-z][a-z0-9-]{0,5}=[!-~]{1,9}){0,4}")
                 .prop_map(|(name, fields)| SlotKind::Other(OtherKind { name, fields })),
         ]
@@ -411,6 +473,19 @@ mod tests {
             ("passphrase", "", SlotLineError::Value),
         ] {
             assert_eq!(parse(&good.replacen(from, to, 1)), Err(error), "{to}");
+        }
+        let keyring = "keyring label=a recipient=r key=AAAA store=keyutils identity=AA";
+        assert!(parse(keyring).is_ok());
+        for (from, to, error) in [
+            ("store=keyutils", "store=Keyutils", SlotLineError::Value),
+            ("store=keyutils", "store=", SlotLineError::Value),
+            ("store=keyutils", "store=9", SlotLineError::Value),
+            ("store=keyutils ", "", SlotLineError::Fields),
+            ("store=keyutils identity=AA", "identity=AA store=keyutils", SlotLineError::Fields),
+            ("identity=AA", "identity=", SlotLineError::Value),
+            ("identity=AA", "identity=AA m=1", SlotLineError::Fields),
+        ] {
+            assert_eq!(parse(&keyring.replacen(from, to, 1)), Err(error), "{to}");
         }
         assert_eq!(parse("age label=a recipient=r key=AAAA x=y"), Err(SlotLineError::Fields));
         assert!(parse("later label=a recipient=r key=AAAA x=y z=1").is_ok());

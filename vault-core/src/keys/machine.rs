@@ -19,7 +19,7 @@ pub const MAX_MACHINE_KEY: usize = 16 * 1024;
 pub struct MachineKey {
     vault: VaultId,
     generation: u64,
-    identity: Identity,
+    identity: Box<Identity>,
 }
 
 /// Why a text is no machine key. It says nothing about its content.
@@ -47,7 +47,7 @@ impl MachineKey {
     /// A machine key for this vault, which was at `generation` when it was made.
     #[must_use]
     pub fn new(vault: VaultId, generation: u64, identity: Identity) -> Self {
-        Self { vault, generation, identity }
+        Self { vault, generation, identity: Box::new(identity) }
     }
 
     /// The machine key with this text, with nothing around it.
@@ -75,7 +75,7 @@ impl MachineKey {
         Ok(Self {
             vault: VaultId { uuid: *uuid, commitment: *commitment },
             generation: u64::from_be_bytes(*generation),
-            identity,
+            identity: Box::new(identity),
         })
     }
 
@@ -94,6 +94,12 @@ impl MachineKey {
         out.extend_from_slice(PREFIX.as_bytes());
         text::push_base64(&mut out, &body);
         Secret::from(out)
+    }
+
+    /// The same machine's key for the vault as it is now: after a rotation, which the holder found to be meant.
+    #[must_use]
+    pub fn pinned_to(self, vault: VaultId, generation: u64) -> Self {
+        Self { vault, generation, ..self }
     }
 
     /// The vault that it opens.
@@ -138,7 +144,7 @@ mod tests {
     fn a_machine_key_is_read_back() {
         let key = key();
         let text = key.to_text();
-        assert_eq!(text.expose().len(), 20 + 179);
+        assert_eq!(text.expose().len(), 20 + 183);
         let again = MachineKey::parse(&text).ok().unwrap();
         assert_eq!(again.to_text().expose(), text.expose());
         assert!(again.vault() == key.vault() && again.generation() == key.generation());

@@ -4,15 +4,16 @@ use std::fmt;
 
 use crate::crypto::kdf::KdfCost;
 use crate::crypto::random::{self, Random};
-use crate::format::slot::{Label, SlotId, SlotKind, SlotLine};
+use crate::format::slot::{Label, SlotId, SlotKind, SlotLine, StoreName};
 use crate::keys::age::{Identity, Recipient};
+use crate::keys::keyring;
 use crate::keys::machine::MachineKey;
 use crate::keys::passphrase::{self, PassphraseKind, Place, SealError};
 use crate::keys::{VaultHeaderParts, WrapError, wrap_master};
-use crate::secret::{Key, Master, Passphrase};
+use crate::secret::{Key, Master, Passphrase, Wrapping};
 
 /// Why no slot was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NewSlotError {
     /// The master key was not wrapped.
@@ -65,7 +66,7 @@ impl From<SealError> for NewSlotError {
 }
 
 /// Why a slot was not wrapped again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RewrapError {
     /// This version cannot wrap for the slot's recipient: remove the slot, or use a newer version.
@@ -117,8 +118,7 @@ pub fn new_machine_slot(
     master: &Key<Master>,
     random: &mut dyn Random,
 ) -> Result<(SlotLine, MachineKey), NewSlotError> {
-    let identity = Identity::generate();
-    let recipient = identity.recipient();
+    let (identity, recipient) = own_identity();
     let slot = slot_for(header, SlotId(random::array(random)), SlotKind::Machine, label, &recipient, master)?;
     Ok((slot, MachineKey::new(header.vault_id(), generation, identity)))
 }
@@ -139,6 +139,26 @@ pub fn new_passphrase_slot(
     let id = SlotId(random::array(random));
     let wanted = Wanted { id, kind, label };
     passphrase_slot(header, wanted, passphrase, cost, master, random)
+}
+
+/// A slot that opens with a key which a keyring of the system is to hold, and that key.
+///
+/// Nothing is put into the keyring here: put the key there first, then save the vault, and take it out if that fails.
+///
+/// # Errors
+/// [`NewSlotError::Wrap`]
+pub fn new_keyring_slot(
+    header: &VaultHeaderParts,
+    store: &StoreName,
+    label: Label,
+    master: &Key<Master>,
+    random: &mut dyn Random,
+) -> Result<(SlotLine, Key<Wrapping>), NewSlotError> {
+    let (identity, recipient) = own_identity();
+    let id = SlotId(random::array(random));
+    let place = keyring::Place { uuid: &header.uuid, slot: id, recipient: &recipient.text(), store };
+    let (sealed, key) = keyring::seal(&place, &identity, random);
+    Ok((slot_for(header, id, SlotKind::Keyring(sealed), label, &recipient, master)?, key))
 }
 
 /// The same slot under another passphrase, with a new identity: the old passphrase opens old copies only.
@@ -176,6 +196,13 @@ pub fn rewrap_slot(
     Ok(SlotLine { key, ..slot.clone() })
 }
 
+/// An identity that a slot makes for itself: hybrid post-quantum, since an old copy of a vault is kept for ever.
+fn own_identity() -> (Identity, Recipient) {
+    let identity = Identity::generate();
+    let recipient = identity.recipient().expect("only a plugin's identity has none").clone();
+    (identity, recipient)
+}
+
 /// A passphrase slot to be.
 struct Wanted {
     id: SlotId,
@@ -191,8 +218,7 @@ fn passphrase_slot(
     master: &Key<Master>,
     random: &mut dyn Random,
 ) -> Result<SlotLine, NewSlotError> {
-    let identity = Identity::generate();
-    let recipient = identity.recipient();
+    let (identity, recipient) = own_identity();
     let place = Place { uuid: &header.uuid, slot: id, kind, recipient: &recipient.text() };
     let sealed = passphrase::seal(&place, &identity, passphrase, cost, random)?;
     let kind = match kind {

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::crypto::kdf::{CostError, KdfCost, MAX_MEMORY_KIB};
 use crate::format::slot::{Label, SealedIdentity, SlotId, SlotKind, SlotLine};
-use crate::keys::age::{Identity, Match};
+use crate::keys::age::{Identity, IdentityTrouble, Match};
+use crate::keys::keyring::{self, KeyringError, KeyringItem, OsKeyring};
 use crate::keys::machine::MachineKey;
 use crate::keys::passphrase::{self, MAX_PASSPHRASE, OpenError, PassphraseKind, Place};
 use crate::keys::{VaultHeaderParts, unwrap_master};
@@ -25,6 +26,8 @@ pub enum Credential {
     RecoveryCode(Passphrase),
     /// For slots of kind `machine`, of its own vault only.
     MachineKey(MachineKey),
+    /// For slots of kind `keyring`.
+    Keyring(OsKeyring),
 }
 
 /// What an unlock may cost, and which slot it is about.
@@ -52,6 +55,55 @@ pub struct Opened {
     pub slot: SlotId,
     /// The highest generation that a given machine key pins: the vault must not be older.
     pub pinned: Option<u64>,
+    /// Slots that would have been tried before, but could not be.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A slot that could not be tried, although there was something to try on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Which slot.
+    pub slot: SlotId,
+    /// What it is called.
+    pub label: Label,
+    /// Why.
+    pub why: Unavailable,
+}
+
+/// Why a slot could not be tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unavailable {
+    /// The identity needs a passphrase or a plugin.
+    Identity(IdentityTrouble),
+    /// The keyring that holds its key.
+    Keyring(KeyringError),
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identity(trouble) => trouble.fmt(f),
+            Self::Keyring(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// No master key: why, and which slots could not even be tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub error: UnlockError,
+    /// In the order in which they would have been tried.
+    pub skipped: Vec<Skipped>,
+}
+
+impl From<UnlockError> for Refused {
+    fn from(error: UnlockError) -> Self {
+        Self { error, skipped: Vec::new() }
+    }
 }
 
 /// Why there is no master key.
@@ -63,6 +115,8 @@ pub enum UnlockError {
         /// How many slots were tried.
         tried: usize,
     },
+    /// No slot could be tried; the first one's reason.
+    Unavailable(Skipped),
     /// The vault has no slot with this label.
     NoSuchSlot {
         /// The label asked for.
@@ -108,6 +162,9 @@ impl fmt::Display for UnlockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSlotMatches { .. } => f.write_str("wrong passphrase or key, or the key slot is damaged"),
+            Self::Unavailable(Skipped { label, why, .. }) => {
+                write!(f, "key slot \"{label}\" is unavailable: {why}")
+            }
             Self::NoSuchSlot { label } => write!(f, "no key slot has the label \"{label}\""),
             Self::TooCostly { required_kib, allowed_kib } => {
                 write!(f, "a key slot asks for {required_kib} KiB of memory, {allowed_kib} KiB are allowed")
@@ -130,44 +187,119 @@ impl std::error::Error for UnlockError {}
 
 /// The master key, from the first slot that one of the credentials opens.
 ///
-/// Identities come first, as they cost nothing; then passphrases, whose whole cost is known before any is spent.
+/// Identities come first, as they cost nothing; then keyrings; then passphrases, whose whole cost is known before any is
+/// spent. A slot that cannot be tried does not keep the others from being tried.
 ///
 /// # Errors
-/// [`UnlockError`]
+/// [`Refused`]
 pub fn open_master(
     header: &VaultHeaderParts,
     slots: &[SlotLine],
     credentials: &[Credential],
     policy: &UnlockPolicy,
-) -> Result<Opened, UnlockError> {
+) -> Result<Opened, Refused> {
     let pinned = check_pins(header, credentials)?;
     let slots = wanted_slots(slots, policy)?;
-    let mut tried = 0;
-    for candidate in identity_candidates(&slots, credentials) {
-        tried += 1;
-        let Candidate { slot, with: identity } = candidate;
-        if let Some(master) = unwrap_master(header, slot.id, identity, &slot.key) {
-            return Ok(Opened { master, slot: slot.id, pinned });
+    let mut unlock = Unlock { header, tried: 0, skipped: Vec::new() };
+    let opened = match unlock.cheap(&slots, credentials) {
+        Some(opened) => Ok(opened),
+        None => match passphrase_candidates(&slots, credentials, policy) {
+            Ok((plan, refused)) => unlock.passphrases(plan).map_err(|later| refused.or(later)),
+            Err(error) => Err(Some(error)),
+        },
+    };
+    let Unlock { tried, skipped, .. } = unlock;
+    match opened {
+        Ok((master, slot)) => Ok(Opened { master, slot, pinned, skipped }),
+        Err(refused) => {
+            let unavailable = || match skipped.first() {
+                Some(first) if tried == 0 => UnlockError::Unavailable(first.clone()),
+                _ => UnlockError::NoSlotMatches { tried },
+            };
+            Err(Refused { error: refused.unwrap_or_else(unavailable), skipped })
         }
     }
+}
 
-    let (plan, mut refused) = passphrase_candidates(&slots, credentials, policy)?;
-    for Candidate { slot, with } in plan {
-        tried += 1;
-        let place = Place { uuid: &header.uuid, slot: slot.id, kind: with.kind, recipient: &slot.recipient };
-        match passphrase::open(&place, with.sealed, with.passphrase, with.cost) {
-            Ok(identity) => {
-                if let Some(master) = unwrap_master(header, slot.id, &identity, &slot.key) {
-                    return Ok(Opened { master, slot: slot.id, pinned });
+/// One unlock under way.
+struct Unlock<'a> {
+    header: &'a VaultHeaderParts,
+    tried: usize,
+    skipped: Vec<Skipped>,
+}
+
+impl Unlock<'_> {
+    /// Identities and keyrings.
+    fn cheap(&mut self, slots: &[&SlotLine], credentials: &[Credential]) -> Option<(Key<Master>, SlotId)> {
+        for Candidate { slot, with: identity } in identity_candidates(slots, credentials) {
+            match unwrap_master(self.header, slot.id, identity, &slot.key) {
+                Ok(Some(master)) => return Some((master, slot.id)),
+                Ok(None) => self.tried += 1,
+                Err(trouble) => self.skip(slot, Unavailable::Identity(trouble)),
+            }
+        }
+        for credential in credentials {
+            let Credential::Keyring(keyring) = credential else { continue };
+            for slot in slots {
+                let SlotKind::Keyring(sealed) = &slot.kind else { continue };
+                let item = KeyringItem { uuid: self.header.uuid, slot: slot.id };
+                let key = match keyring.read(&sealed.store, &item) {
+                    Ok(key) => key,
+                    Err(error) => {
+                        self.skip(slot, Unavailable::Keyring(error));
+                        continue;
+                    }
+                };
+                self.tried += 1;
+                let place = keyring::Place {
+                    uuid: &self.header.uuid,
+                    slot: slot.id,
+                    recipient: &slot.recipient,
+                    store: &sealed.store,
+                };
+                if let Some(identity) = keyring::open(&place, &sealed.sealed, &key)
+                    && let Some(master) = self.unwrap_own(slot, &identity)
+                {
+                    return Some((master, slot.id));
                 }
             }
-            Err(OpenError::NotOpened) => {}
-            Err(OpenError::NotEnoughMemory) => {
-                refused.get_or_insert(UnlockError::NotEnoughMemory);
+        }
+        None
+    }
+
+    /// What was planned, one after another; at the end, why a slot was not tried.
+    fn passphrases(
+        &mut self,
+        plan: Vec<Candidate<'_, Attempt<'_>>>,
+    ) -> Result<(Key<Master>, SlotId), Option<UnlockError>> {
+        let mut refused = None;
+        for Candidate { slot, with } in plan {
+            self.tried += 1;
+            let uuid = &self.header.uuid;
+            let place = Place { uuid, slot: slot.id, kind: with.kind, recipient: &slot.recipient };
+            match passphrase::open(&place, with.sealed, with.passphrase, with.cost) {
+                Ok(identity) => {
+                    if let Some(master) = self.unwrap_own(slot, &identity) {
+                        return Ok((master, slot.id));
+                    }
+                }
+                Err(OpenError::NotOpened) => {}
+                Err(OpenError::NotEnoughMemory) => {
+                    refused.get_or_insert(UnlockError::NotEnoughMemory);
+                }
             }
         }
+        Err(refused)
     }
-    Err(refused.unwrap_or(UnlockError::NoSlotMatches { tried }))
+
+    /// With an identity that a slot keeps for itself: there is nobody to ask.
+    fn unwrap_own(&self, slot: &SlotLine, identity: &Identity) -> Option<Key<Master>> {
+        unwrap_master(self.header, slot.id, identity, &slot.key).ok().flatten()
+    }
+
+    fn skip(&mut self, slot: &SlotLine, why: Unavailable) {
+        self.skipped.push(Skipped { slot: slot.id, label: slot.label.clone(), why });
+    }
 }
 
 /// A machine key says which vault it expects. All of it is public, so the answer may be plain.
@@ -210,7 +342,7 @@ fn identity_candidates<'a>(
         let (kind, identities) = match credential {
             Credential::Identities(identities) => (SlotKind::Age, identities.as_slice()),
             Credential::MachineKey(key) => (SlotKind::Machine, std::slice::from_ref(key.identity())),
-            Credential::Passphrase(_) | Credential::RecoveryCode(_) => continue,
+            Credential::Passphrase(_) | Credential::RecoveryCode(_) | Credential::Keyring(_) => continue,
         };
         for identity in identities {
             for slot in slots.iter().filter(|slot| slot.kind == kind) {
@@ -247,7 +379,7 @@ fn passphrase_candidates<'a>(
         let (kind, passphrase) = match credential {
             Credential::Passphrase(passphrase) => (PassphraseKind::Passphrase, passphrase),
             Credential::RecoveryCode(code) => (PassphraseKind::Recovery, code),
-            Credential::Identities(_) | Credential::MachineKey(_) => continue,
+            Credential::Identities(_) | Credential::MachineKey(_) | Credential::Keyring(_) => continue,
         };
         if passphrase.expose().len() > MAX_PASSPHRASE {
             return Err(UnlockError::PassphraseTooLong);

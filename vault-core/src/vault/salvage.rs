@@ -88,7 +88,8 @@ pub fn salvage(
 ) -> Result<Salvaged, SalvageError> {
     let found = scan(source).map_err(SalvageError::Format)?;
     let header = found.header.ok_or(SalvageError::Format(FormatError::NotAVault))?;
-    let opened = open_master(&header, &found.slots, credentials, policy).map_err(SalvageError::Denied)?;
+    let opened = open_master(&header, &found.slots, credentials, policy)
+        .map_err(|refused| SalvageError::Denied(refused.error))?;
     let sealers = Sealers::new(&Keys::derive(&header.uuid, &header.salt, &opened.master));
     let verified = verified_lines(source, credentials, policy);
 

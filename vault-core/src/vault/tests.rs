@@ -35,7 +35,8 @@ impl Fixture {
         let mut new = NewVault::generate(pages, &mut random);
         let label = Label::parse("me").unwrap();
         let slot =
-            new_age_slot(&new.parts(), label, &identity.recipient(), new.master(), &mut random).unwrap();
+            new_age_slot(&new.parts(), label, identity.recipient().unwrap(), new.master(), &mut random)
+                .unwrap();
         new.add_slot(slot);
         let saved = new.finish("tester", 1_000, &mut random).unwrap();
         Self { text: Arc::new(saved.text.to_vec().unwrap()), identity: identity.to_text() }

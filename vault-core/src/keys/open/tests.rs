@@ -73,7 +73,7 @@ impl Vault {
         if let Ok(opened) = &opened {
             assert_eq!(opened.master.expose(), self.master.expose());
         }
-        opened
+        opened.map_err(|refused| refused.error)
     }
 
     fn open(&self, credential: Credential) -> Result<SlotId, UnlockError> {
@@ -102,7 +102,7 @@ fn costly(number: u8, memory_kib: u32, passes: u32) -> SlotLine {
 fn every_kind_of_credential_opens_its_own_slot() {
     let mut vault = Vault::new();
     let identity = Identity::generate();
-    vault.add_age("me", &identity.recipient());
+    vault.add_age("me", identity.recipient().unwrap());
     vault.add_passphrase(PassphraseKind::Passphrase, "words", "correct horse");
     vault.add_passphrase(PassphraseKind::Recovery, "safe", "ABCD-EFGH");
     let key = vault.add_machine("ci", 7);
@@ -241,10 +241,10 @@ fn a_passphrase_that_is_too_long_is_refused_before_memory_is_spent() {
 fn identities_of_others_cost_no_decryption() {
     let mut vault = Vault::new();
     for number in 0..10 {
-        vault.add_age(&format!("u{number}"), &Identity::generate().recipient());
+        vault.add_age(&format!("u{number}"), Identity::generate().recipient().unwrap());
     }
     let identity = Identity::generate();
-    vault.add_age("me", &identity.recipient());
+    vault.add_age("me", identity.recipient().unwrap());
     let credentials = [Credential::Identities(vec![Identity::generate(), identity])];
     let slots: Vec<_> = vault.slots.iter().collect();
     let candidates = identity_candidates(&slots, &credentials);
@@ -284,7 +284,7 @@ fn a_changed_passphrase_keeps_the_slot_and_no_longer_opens_with_the_old_one() {
     vault.slots[0] = changed;
     assert!(vault.open(typed("new")).is_ok() && vault.open(typed("old")).is_err());
     let identity = Identity::generate();
-    vault.add_age("me", &identity.recipient());
+    vault.add_age("me", identity.recipient().unwrap());
     let Vault { header, master, slots } = &vault;
     let no_passphrase =
         change_passphrase(header, &slots[1], &words("new"), cheap(), master, &mut SystemRandom);
@@ -311,8 +311,8 @@ fn a_rotated_vault_opens_with_the_same_passphrase() {
 #[test]
 fn the_stock_age_tool_opens_the_age_file_of_a_slot() {
     let mut vault = Vault::new();
-    let identity = Identity::generate();
-    vault.add_age("me", &identity.recipient());
+    let identity = Identity::generate_x25519();
+    vault.add_age("me", identity.recipient().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let (key, file) = (folder.path().join("key"), folder.path().join("slot.age"));
     std::fs::write(&key, identity.to_text().expose()).unwrap();

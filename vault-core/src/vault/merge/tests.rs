@@ -331,7 +331,7 @@ fn slots_of_both_sides_unite_and_a_removal_wins() {
             salt: header.salt,
             commitment: header.commitment,
         };
-        let recipient = Identity::generate().recipient();
+        let recipient = Identity::generate().recipient().unwrap().clone();
         let label = Label::parse("laptop").unwrap();
         let slot = new_age_slot(&parts, label, &recipient, &open.master, &mut SystemRandom).unwrap();
         vault.edit(|edit| {
