@@ -7,6 +7,7 @@ mod agent;
 mod crash;
 mod documents;
 mod git;
+mod gitread;
 mod hostile;
 mod house;
 mod model;

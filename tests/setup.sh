@@ -1,11 +1,11 @@
 #!/bin/sh
-# What the tests need beside cargo: age, git and strace, and a Python with tests/reference/requirements.txt.
+# What the tests need beside cargo: age, git, strace and faketime, and a Python with tests/reference/requirements.txt.
 # Does nothing that is done already.
 set -eu
 cd "$(dirname "$0")/.."
 
 missing=
-for program in age git strace python3; do
+for program in age git strace faketime python3; do
     command -v "$program" >/dev/null || missing="$missing $program"
 done
 # The agent's tests look into its memory and set its clock.

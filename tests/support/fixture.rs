@@ -69,6 +69,7 @@ pub fn inline(field: &str, value: &[u8]) -> Update {
 }
 
 /// Random bytes that are the same in every run with the same seed: for tests, not for secrets.
+#[derive(Clone)]
 pub struct Seeded(u64);
 
 impl Seeded {

@@ -1,7 +1,9 @@
 //! What was typed: the grammar of the command line. The comments here are the help.
 
 mod agent;
+mod doors;
 mod entries;
+mod past;
 mod vaults;
 
 use std::ffi::OsString;
@@ -15,7 +17,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 use crate::context::UnlockOptions;
 
 pub(crate) use agent::{Agent, AgentAction, Lock, Unlock};
+pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
+pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use vaults::{
     Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
     Status,
@@ -188,10 +192,16 @@ pub(crate) enum Command {
     Import(Import),
     Export(Export),
     Check(Check),
+    Diff(Diff),
+    Log(Log),
+    History(History),
+    Scan(Scan),
     Status(Status),
     Unlock(Unlock),
     Lock(Lock),
     Agent(Agent),
+    Keyring(Keyring),
+    Door(Door),
     Completions(Completions),
     Man(Man),
     Help(Help),

@@ -5,22 +5,29 @@ mod check;
 mod compact;
 mod completions;
 mod copy;
+mod diff;
+mod door;
 mod edit;
 mod export;
 mod fork;
 mod generate;
 mod get;
 mod help;
+mod history;
 mod import;
 mod init;
+mod keyring;
 mod list;
 mod lock;
+mod log;
 mod man;
 mod remove;
 mod rename;
+mod scan;
 mod set;
 mod show;
 mod slots;
+mod states;
 mod status;
 mod unlock;
 
@@ -55,6 +62,7 @@ pub(crate) struct Run<'a> {
 
 /// Does what was asked for, and reports how it ended.
 pub(crate) fn start(arguments: Vec<OsString>) -> std::process::ExitCode {
+    let arguments = keyring::called_so(arguments);
     let guessed = Voice::guessed(arguments.iter().cloned());
     // Before anything of it can be repeated in an error.
     if arguments.iter().any(|argument| context::holds_key(argument)) {
@@ -105,10 +113,16 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Import(arguments) => import::run(run, arguments),
         Command::Export(arguments) => export::run(run, arguments),
         Command::Check(arguments) => check::run(run, arguments),
+        Command::Diff(arguments) => diff::run(run, arguments),
+        Command::Log(arguments) => log::run(run, arguments),
+        Command::History(arguments) => history::run(run, arguments),
+        Command::Scan(arguments) => scan::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
         Command::Unlock(arguments) => unlock::run(run, arguments),
         Command::Lock(arguments) => lock::run(run, arguments),
         Command::Agent(arguments) => agent::run(run, arguments),
+        Command::Keyring(arguments) => keyring::run(run, arguments),
+        Command::Door(arguments) => door::run(run, arguments),
         Command::Completions(arguments) => completions::run(run, arguments),
         Command::Man(arguments) => man::run(run, arguments),
         Command::Help(arguments) => help::run(run, arguments),
@@ -121,14 +135,24 @@ impl Run<'_> {
         Ok(context::vault(self.global.file.as_deref(), &self.environment, &self.folder)?)
     }
 
+    /// Which vault is meant by a program that goes through a door, and why.
+    fn own_location(&self) -> Result<Location, Failure> {
+        Ok(context::own_vault(self.global.file.as_deref(), &self.environment, &self.folder)?)
+    }
+
     /// Opens the vault that is meant, wherever its keys are.
     fn open(&mut self) -> Result<(PathBuf, Box<dyn Session>), Failure> {
         let path = self.location()?.path;
-        let session: Box<dyn Session> = match self.of_agent(&path)? {
-            Some(session) => Box::new(session),
-            None => Box::new(self.unlock(&path)?),
-        };
+        let session = self.open_at(&path)?;
         Ok((path, session))
+    }
+
+    /// Opens the vault at this path, wherever its keys are.
+    fn open_at(&mut self, path: &Path) -> Result<Box<dyn Session>, Failure> {
+        Ok(match self.of_agent(path)? {
+            Some(session) => Box::new(session),
+            None => Box::new(self.unlock(path)?),
+        })
     }
 
     /// The agent's session of this vault: if one holds it, and nobody said how to unlock here.

@@ -23,6 +23,9 @@ pub(crate) struct Environment {
     user: Option<String>,
     home: Option<PathBuf>,
     data_home: Option<PathBuf>,
+    config_root: Option<PathBuf>,
+    search_path: Option<OsString>,
+    keyring_backend: Option<String>,
     runtime_folder: Option<PathBuf>,
     agent_socket: Option<PathBuf>,
     editor: Option<OsString>,
@@ -53,6 +56,9 @@ impl Environment {
             user: text("USER").or_else(|| text("LOGNAME")),
             home: path("HOME"),
             data_home: path("XDG_DATA_HOME").filter(|path| path.is_absolute()),
+            config_root: path("XDG_CONFIG_HOME"),
+            search_path: variable("PATH"),
+            keyring_backend: text("PYTHON_KEYRING_BACKEND"),
             runtime_folder: path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()),
             agent_socket: path("VAULT_AGENT_SOCK"),
             empty: UNLOCKING_VARIABLES
@@ -82,6 +88,31 @@ impl Environment {
     /// The editor that the user prefers.
     pub(crate) fn editor(&self) -> Option<&OsString> {
         self.editor.as_ref()
+    }
+
+    /// The user's home.
+    pub(crate) fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
+    /// Where the user's configuration is, as Python's keyring has it, too.
+    pub(crate) fn config_folder(&self) -> Option<PathBuf> {
+        self.config_root.clone().or_else(|| Some(self.home.as_ref()?.join(".config")))
+    }
+
+    /// Where the user's data is.
+    pub(crate) fn data_folder(&self) -> Option<PathBuf> {
+        self.data_home.clone().or_else(|| Some(self.home.as_ref()?.join(".local/share")))
+    }
+
+    /// The folders in which programs are looked for.
+    pub(crate) fn search_path(&self) -> Option<&OsString> {
+        self.search_path.as_ref()
+    }
+
+    /// The backend that Python's keyring was told to use.
+    pub(crate) fn keyring_backend(&self) -> Option<&str> {
+        self.keyring_backend.as_deref()
     }
 
     /// The user's folder for what must not outlive the session.
@@ -188,6 +219,23 @@ pub(crate) fn vault(
     match nearest(folder) {
         Some(path) => found(path, Reason::Nearest),
         None => found(user_vault(environment)?, Reason::User),
+    }
+}
+
+/// The vault that doors use: `--file`, `VAULT_FILE`, the user's own. Programs go through them from any folder, and a vault
+/// that lies in one must not swallow a password.
+///
+/// # Errors
+/// [`ContextError::NoHome`] if it comes to the last and there is no home.
+pub(crate) fn own_vault(
+    option: Option<&Path>,
+    environment: &Environment,
+    folder: &Path,
+) -> Result<Location, ContextError> {
+    match (option, &environment.file) {
+        (Some(path), _) => Ok(Location { path: folder.join(path), reason: Reason::Option }),
+        (None, Some(path)) => Ok(Location { path: folder.join(path), reason: Reason::Variable }),
+        (None, None) => Ok(Location { path: user_vault(environment)?, reason: Reason::User }),
     }
 }
 

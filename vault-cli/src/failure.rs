@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use vault_core::format::entry::{EntryName, NameError};
+use vault_core::item::ItemTooLong;
 use vault_core::keys::NewSlotError;
 use vault_core::keys::age::RecipientError;
 use vault_core::store::ReplaceError;
@@ -16,6 +17,7 @@ use crate::output::OutputError;
 use crate::password::AlphabetError;
 use crate::prompt::PromptError;
 use crate::session::SessionError;
+use crate::sys::revisions::GitError;
 
 /// Why a command did not do what it was asked to do.
 #[non_exhaustive]
@@ -166,8 +168,29 @@ pub(crate) enum Failure {
     NotEditable(EntryName),
     /// No entry of a damaged file opens.
     NothingToSalvage(PathBuf),
+    /// Something of somebody else stands where a door's file belongs.
+    DoorTaken(PathBuf),
+    /// What our Python module asked for is no request.
+    DoorRequest,
+    /// A service or user is too long to be kept.
+    ItemTooLong(ItemTooLong),
+    /// Python's keyring was switched off by the user.
+    KeyringDisabled,
     /// Opening, changing or saving the vault.
     Session(SessionError),
+    /// Git does not give what was asked for.
+    Revision(GitError),
+    /// A commit would take entries in conflict.
+    ConflictsLeft {
+        /// The vault.
+        path: PathBuf,
+        /// The entries.
+        names: Vec<String>,
+    },
+    /// Values of the vault were found where they should not be.
+    LeaksFound(usize),
+    /// Values of secrets were to be shown, and not on a terminal.
+    ValuesToProgram,
     /// A warning, with `--strict`.
     Warning(Warning),
     /// Ctrl-C.
@@ -223,4 +246,5 @@ from! {
     SessionError => Session,
     NewSlotError => NewSlot,
     EditorError => Editor,
+    GitError => Revision,
 }

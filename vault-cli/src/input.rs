@@ -165,7 +165,10 @@ pub(crate) fn incoming(
         Err(error) => return Err(InputError::Unreadable(place, error)),
         Ok(true) => {
             let head = head.into_secret();
-            let value = if ending == Ending::WithoutNewline { without_newline(head) } else { head };
+            let value = match ending.kept(head.expose()) {
+                kept if kept < head.expose().len() => Secret::new(head.expose()[..kept].to_vec()),
+                _ => head,
+            };
             if value.expose().len() <= short {
                 return Ok(Incoming::Short(value));
             }
@@ -176,8 +179,8 @@ pub(crate) fn incoming(
     let whole = SecretReader { secret: head.into_secret(), at: 0 }.chain(reader);
     Ok(Incoming::Long(match ending {
         Ending::AsItIs => Box::new(whole),
-        Ending::WithoutNewline => {
-            Box::new(WithoutNewline { reader: whole, held: Vec::with_capacity(HELD), ended: false })
+        Ending::WithoutNewline | Ending::WithoutLineFeed => {
+            Box::new(WithoutNewline { reader: whole, ending, held: Vec::with_capacity(HELD), ended: false })
         }
     }))
 }
@@ -187,8 +190,21 @@ pub(crate) fn incoming(
 pub(crate) enum Ending {
     /// It stays.
     AsItIs,
-    /// One is removed.
+    /// One is removed: `\n` or `\r\n`.
     WithoutNewline,
+    /// One `\n` is removed; a `\r` before it stays.
+    WithoutLineFeed,
+}
+
+impl Ending {
+    /// How many bytes of these stay.
+    fn kept(self, bytes: &[u8]) -> usize {
+        match (self, bytes) {
+            (Self::WithoutNewline, [rest @ .., b'\r', b'\n'])
+            | (Self::WithoutNewline | Self::WithoutLineFeed, [rest @ .., b'\n']) => rest.len(),
+            _ => bytes.len(),
+        }
+    }
 }
 
 /// Reads a secret's bytes.
@@ -208,6 +224,7 @@ impl Read for SecretReader {
 /// Passes everything on but one newline at the end: the last two bytes are held back until it is known what follows.
 struct WithoutNewline<R> {
     reader: R,
+    ending: Ending,
     held: Vec<u8>,
     ended: bool,
 }
@@ -222,11 +239,7 @@ impl<R: Read> Read for WithoutNewline<R> {
             match self.reader.read(&mut more[..]) {
                 Ok(0) => {
                     self.ended = true;
-                    let kept = match self.held.as_slice() {
-                        [rest @ .., b'\r', b'\n'] | [rest @ .., b'\n'] => rest.len(),
-                        all => all.len(),
-                    };
-                    self.held.truncate(kept);
+                    self.held.truncate(self.ending.kept(&self.held));
                 }
                 Ok(count) => self.held.extend_from_slice(&more[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -310,6 +323,8 @@ mod tests {
             (Ending::WithoutNewline, 50_000, b"", b""),
             (Ending::WithoutNewline, 50_000, b"\r", b"\r"),
             (Ending::AsItIs, 50_000, b"\n", b"\n"),
+            (Ending::WithoutLineFeed, 50_000, b"\r\n", b"\r"),
+            (Ending::WithoutLineFeed, 50_000, b"\n\n", b"\n"),
             (Ending::WithoutNewline, 101, b"\n", b""),
         ] {
             let whole = [vec![b'x'; length], tail.to_vec()].concat();

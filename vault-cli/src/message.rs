@@ -163,6 +163,19 @@ impl Voice {
         }
     }
 
+    /// Reports a failure in one line, without hints: for commands that other programs run.
+    ///
+    /// # Errors
+    /// What is reported in another way: Ctrl-C, a closed pipe.
+    pub(crate) fn briefly(self, failure: Failure) -> Result<Exit, Failure> {
+        if self.json || matches!(failure, Failure::Output(OutputError::BrokenPipe) | Failure::Interrupted) {
+            return Err(failure);
+        }
+        let message = text::message(&failure);
+        self.labelled(message.kind.label(), RED, &message.text);
+        Ok(message.kind.exit)
+    }
+
     fn failure(self, failure: &Failure) -> ExitCode {
         match failure {
             // The shell shows the same for a program that was killed by the signal.

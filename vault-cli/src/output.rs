@@ -54,6 +54,11 @@ impl Output {
         Self { stream: Box::new(UnbufferedStdout), reader }
     }
 
+    /// Whether a person reads.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.reader == Reader::Person
+    }
+
     /// Gives out a secret, byte by byte as it is. On a terminal a newline follows.
     ///
     /// # Errors

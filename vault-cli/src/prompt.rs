@@ -88,6 +88,14 @@ impl Prompt {
         self.hidden_twice(question, MAX_TYPED, Empty::Allowed)
     }
 
+    /// Asks once for a secret that may be empty, as other programs' commands do.
+    ///
+    /// # Errors
+    /// See [`PromptError`].
+    pub(crate) fn once(&mut self, question: &str) -> Result<Secret, PromptError> {
+        self.hidden(question, MAX_TYPED, Empty::Allowed)
+    }
+
     /// Asks a question whose answer is yes or no; anything but yes is no.
     ///
     /// # Errors

@@ -5,29 +5,31 @@ mod remote;
 mod sent;
 mod unlock;
 
+use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use vault_core::error::{EditError, VerifyError};
 use vault_core::format::entry::{EntryName, Meta};
 use vault_core::format::front::Pages;
 use vault_core::format::lines::FormatError;
-use vault_core::format::slot::Label;
+use vault_core::format::slot::{Label, SlotId, SlotLine};
 use vault_core::keys::age::IdentityFileError;
 use vault_core::keys::machine::MachineKeyError;
 use vault_core::secret::Secret;
 use vault_core::store::{ReplaceError, StoreError};
 use vault_core::vault::edit::{NewValue, Outcome, Update};
 use vault_core::vault::salvage::SalvageError;
-use vault_core::vault::{Counts, UnlockFailure, Value};
+use vault_core::vault::{Counts, LogRecord, UnlockFailure, Value};
 
 pub(crate) use local::{Local, attachment, open_locked};
 pub(crate) use remote::Remote;
 pub(crate) use sent::to_be_sent;
-pub(crate) use unlock::{credentials, has_passphrase, new_passphrase, policy, work};
+pub(crate) use unlock::{Credentials, credentials, has_passphrase, new_passphrase, policy, work};
 
 use crate::agent::AgentError;
 use crate::input::Place;
+use crate::policy::{Policy, PolicyError};
 
 /// An unlocked vault: in this process, or in the agent. Whatever is added here has to make sense for both.
 pub(crate) trait Session {
@@ -62,6 +64,16 @@ pub(crate) trait Session {
 
     /// What there is to say about the session itself.
     fn facts(&self) -> Facts;
+
+    /// Who changed what, oldest first, with what restarts carried.
+    fn log(&mut self) -> Result<Log, SessionError>;
+}
+
+/// The sealed log, opened.
+pub(crate) struct Log {
+    pub(crate) records: Vec<LogRecord>,
+    /// What slots are or were called, as far as it is known.
+    pub(crate) labels: BTreeMap<SlotId, String>,
 }
 
 impl Session for Box<dyn Session> {
@@ -107,6 +119,10 @@ impl Session for Box<dyn Session> {
 
     fn facts(&self) -> Facts {
         (**self).facts()
+    }
+
+    fn log(&mut self) -> Result<Log, SessionError> {
+        (**self).log()
     }
 }
 
@@ -198,6 +214,15 @@ pub(crate) enum SessionError {
         /// The slots' labels and kinds.
         slots: Vec<(String, String)>,
     },
+    /// No slot of another state of the vault was opened.
+    OtherState {
+        /// The vault.
+        path: PathBuf,
+        /// Why.
+        reason: UnlockFailure,
+        /// The slots' labels and kinds.
+        slots: Vec<(String, String)>,
+    },
     /// There is nothing to unlock with, and nobody to ask.
     Locked {
         /// The vault.
@@ -229,12 +254,43 @@ pub(crate) enum SessionError {
     ValueTooLarge(u64),
     /// The agent says so, or cannot be used.
     Agent(AgentError),
+    /// The rules beside the vault cannot be understood.
+    Policy(PolicyError),
+    /// The vault is, or would be, against the rules beside it.
+    AgainstPolicy {
+        /// The vault.
+        path: PathBuf,
+        /// The rules.
+        policy: PathBuf,
+        /// What is against them.
+        broken: Vec<String>,
+    },
 }
 
 impl From<AgentError> for SessionError {
     fn from(error: AgentError) -> Self {
         Self::Agent(error)
     }
+}
+
+/// Fails if something is against the rules.
+///
+/// # Errors
+/// [`SessionError::AgainstPolicy`].
+pub(crate) fn obey(path: &Path, rules: &Policy, broken: Vec<String>) -> Result<(), SessionError> {
+    if broken.is_empty() {
+        return Ok(());
+    }
+    Err(SessionError::AgainstPolicy { path: path.to_owned(), policy: rules.path().to_owned(), broken })
+}
+
+/// Fails if a vault with these slots would be against the rules beside it. Whatever saves other slots asks here first.
+///
+/// # Errors
+/// [`SessionError::Policy`], [`SessionError::AgainstPolicy`].
+pub(crate) fn obey_with_slots(path: &Path, uuid: [u8; 16], slots: &[SlotLine]) -> Result<(), SessionError> {
+    let rules = Policy::beside(path).map_err(SessionError::Policy)?;
+    obey(path, &rules, rules.of_vault(uuid, slots))
 }
 
 /// The label that `--slot` names.

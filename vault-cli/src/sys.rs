@@ -5,3 +5,4 @@ pub(crate) mod editor;
 pub(crate) mod git;
 pub(crate) mod harden;
 pub(crate) mod host;
+pub(crate) mod revisions;

@@ -41,7 +41,8 @@ pub(crate) fn shown_span(seconds: u64) -> String {
     fitting.map_or_else(|| format!("{seconds}s"), |(unit, name)| format!("{}{name}", seconds / unit))
 }
 
-fn span(text: &str) -> Option<u64> {
+/// Seconds of a span: `90d`, `12h`, `4w`.
+pub(crate) fn span(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let unit = match unit {
         "h" => 3600,

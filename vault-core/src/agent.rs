@@ -146,6 +146,8 @@ requests! {
     18 Open,
     /// Restart the log.
     19 Compact,
+    /// Who changed what.
+    20 Log,
 }
 
 impl Request {

@@ -10,6 +10,7 @@ pub mod agent;
 pub mod crypto;
 pub mod error;
 pub mod format;
+pub mod item;
 pub mod keys;
 pub mod secret;
 pub mod source;

@@ -34,6 +34,7 @@ use crate::vault::log::Log;
 pub mod blob;
 pub mod catalogue;
 pub mod create;
+pub mod diff;
 pub mod edit;
 mod entry;
 mod log;
@@ -155,6 +156,12 @@ impl LockedVault {
     #[must_use]
     pub fn slots(&self) -> &[SlotLine] {
         &self.front.table.slots
+    }
+
+    /// The ids of the log's seals, as they stand in the file.
+    #[must_use]
+    pub fn seals(&self) -> BTreeSet<SealId> {
+        self.front.seals.iter().map(line_id).collect()
     }
 
     /// Checks all that can be checked without a key: the text of the whole file.

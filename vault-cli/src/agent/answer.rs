@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use minicbor::Encode;
 use vault_core::agent::change::{self, Incoming};
-use vault_core::agent::message::{self, Bytes, Done, Flag, Found, Listed, MetaBytes, VaultPath};
+use vault_core::agent::message::{
+    self, Bytes, ChangesBytes, Done, Flag, Found, Listed, LogEntry, MetaBytes, VaultPath,
+};
 use vault_core::agent::{self, FrameError, PART, ReplyKind, Request, VERSIONS};
 use vault_core::format::entry::{self, EntryName};
 use vault_core::format::front::Pages;
@@ -225,6 +227,7 @@ impl<'a> Conversation<'a> {
                 })
             }
             Request::Open(open) => self.open(&open),
+            Request::Log(it) => self.log(&it),
             Request::Compact(compact) => {
                 let pages = match compact.pages {
                     None => None,
@@ -435,6 +438,24 @@ impl<'a> Conversation<'a> {
             self.send(ReplyKind::Part, &part)?;
         }
         self.result(&Done {})
+    }
+
+    fn log(&mut self, it: &message::Log) -> Result<(), Refusal> {
+        let log = self.session(&it.vault, it.state)?.log()?;
+        let entries = log.records.into_iter().map(|record| LogEntry {
+            seal: record.seal,
+            generation: record.generation,
+            parents: record.parents,
+            restart: record.restart,
+            carried: record.carried,
+            changes: ChangesBytes(record.changes),
+        });
+        let bytes = LogEntry::encode_all(&entries.collect::<Vec<_>>());
+        for piece in bytes.chunks(PART) {
+            let bytes = Bytes(Secret::new(piece.to_vec()));
+            self.send(ReplyKind::Part, &message::LogPiece { bytes })?;
+        }
+        self.result(&message::LogLabels { labels: log.labels.into_iter().collect() })
     }
 
     fn stage(&mut self, stage: message::Stage) -> Result<(), Refusal> {

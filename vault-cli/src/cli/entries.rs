@@ -48,7 +48,7 @@ pub(crate) struct Set {
 /// Writes the exact bytes. A newline is added only on a terminal, where binary is refused unless "-o -" is given.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  vault get github/token\n  vault get aws key_id\n  vault get tls/key -o key.pem"
+    after_help = "Examples:\n  vault get github/token\n  vault get aws key_id\n  vault get tls/key -o key.pem\n  vault get github/token --at HEAD~3"
 )]
 pub(crate) struct Get {
     /// The entry
@@ -59,6 +59,9 @@ pub(crate) struct Get {
     /// Write into a new file with mode 0600 ("-": standard output, binary or not)
     #[arg(long, short = 'o', value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
+    /// As it was in this commit of git
+    #[arg(long, value_name = "REV")]
+    pub(crate) at: Option<String>,
 }
 
 /// List the entries' names

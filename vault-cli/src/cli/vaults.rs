@@ -168,14 +168,18 @@ pub(crate) enum ExportFormat {
 /// Look for damage and tampering
 ///
 /// Without anything to unlock with, the file's form is checked; otherwise every tag, every link and every value, too.
+/// The rules of vault.toml beside the vault are checked as far as they can be seen: vault help policy
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  vault check\n  vault check --no-input --file copy.vault\n  vault check --salvage rescued.vault"
+    after_help = "Examples:\n  vault check\n  vault check --no-input --file copy.vault\n  vault check --staged\n  vault check --salvage rescued.vault"
 )]
 pub(crate) struct Check {
     /// Check the form only, without unlocking
     #[arg(long, conflicts_with = "salvage")]
     pub(crate) no_key: bool,
+    /// Check what the next commit of git takes, as a hook does: nobody is asked
+    #[arg(long, conflicts_with = "salvage")]
+    pub(crate) staged: bool,
     /// Bring what still opens into a new vault, and list what cannot be trusted
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) salvage: Option<PathBuf>,
@@ -208,10 +212,10 @@ pub(crate) struct Man {
     pub(crate) folder: PathBuf,
 }
 
-/// Explain a command, or the exit codes
+/// Explain a command, the exit codes, or vault.toml
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  vault help set\n  vault help exit-codes")]
+#[command(after_help = "Examples:\n  vault help set\n  vault help exit-codes\n  vault help policy")]
 pub(crate) struct Help {
-    /// A command, or "exit-codes"
+    /// A command, "exit-codes", or "policy"
     pub(crate) topic: Option<String>,
 }

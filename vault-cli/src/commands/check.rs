@@ -1,21 +1,26 @@
 //! `vault check`.
 
 mod salvage;
+mod staged;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use serde::Serialize;
-use vault_core::vault::{Counts, LockedVault};
+use vault_core::vault::Counts;
 
+use super::states::can_unlock;
 use super::{Run, warn_of_line_ends};
 use crate::cli::{Check, Cli};
-use crate::context::{Unlocker, unlock_sources};
 use crate::failure::Failure;
 use crate::message::Exit;
-use crate::session::{Session, SessionError, has_passphrase, open_locked};
+use crate::policy::Policy;
+use crate::session::{Session, SessionError, obey, open_locked};
 use crate::size::shown;
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure> {
+    if arguments.staged {
+        return staged::run(run, arguments.no_key);
+    }
     let path = run.location()?.path;
     match &arguments.salvage {
         Some(to) => {
@@ -27,8 +32,11 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure>
     }
     let locked = open_locked(&path)?;
     let held = if arguments.no_key { None } else { run.of_agent(&path)? };
+    let rules = Policy::beside(&path).map_err(SessionError::Policy)?;
+    let mut broken = rules.of_vault(locked.header().uuid, locked.slots());
     if arguments.no_key || (held.is_none() && !can_unlock(run, &locked)) {
         let counts = locked.check().map_err(|error| SessionError::Format(path.clone(), error))?;
+        obey(&path, &rules, broken)?;
         report(run, counts, Depth::Form)?;
         warn_of_line_ends(run, &path)?;
         return Ok(Exit::Ok);
@@ -45,7 +53,12 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure>
         }
     });
     voice.transient("");
-    report(run, counts?, Depth::Everything)?;
+    let counts = counts?;
+    if rules.concern_entries() {
+        broken.extend(session.list()?.iter().flat_map(|meta| rules.of_entry(meta, run.now)));
+    }
+    obey(&path, &rules, broken)?;
+    report(run, counts, Depth::Everything)?;
     warn_of_line_ends(run, &path)?;
     Ok(Exit::Ok)
 }
@@ -60,15 +73,6 @@ fn needs_salvage() -> clap::Error {
 enum Depth {
     Form,
     Everything,
-}
-
-/// Whether there is something to unlock with, or somebody to ask for what a slot wants.
-fn can_unlock(run: &mut Run<'_>, locked: &LockedVault) -> bool {
-    let options = run.global.unlock.options();
-    let named = unlock_sources(&options, &run.environment)
-        .iter()
-        .any(|source| !matches!(source.what, Unlocker::Terminal));
-    named || (has_passphrase(locked) && run.prompt.can_ask())
 }
 
 fn report(run: &mut Run<'_>, counts: Counts, depth: Depth) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use vault_core::store::{self, Existing, ReplaceError};
 use vault_core::vault::Value;
 use zeroize::Zeroizing;
 
-use super::{Run, entry_name, field_name, found};
+use super::{Run, entry_name, field_name, found, states};
 use crate::buffer::WipingBuffer;
 use crate::cli::Get;
 use crate::failure::Failure;
@@ -22,7 +22,10 @@ use crate::output::{Binary, OutputError};
 pub(super) fn run(run: &mut Run<'_>, arguments: &Get) -> Result<Exit, Failure> {
     let name = entry_name(&arguments.name)?;
     let field = &field_name(&arguments.field)?;
-    let (path, mut session) = run.open()?;
+    let (path, mut session) = match &arguments.at {
+        Some(revision) => states::open_at(run, revision)?,
+        None => run.open()?,
+    };
     let (meta, value) = found(&mut session, &path, &name, field)?;
     warn(run, &meta)?;
     match arguments.output.as_deref() {

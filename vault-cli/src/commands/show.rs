@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 use vault_core::format::entry::{Alternative, Meta};
+use vault_core::vault::LogRecord;
 
 use super::list::{Entry, kind};
+use super::log::{newest_first, short};
 use super::{Run, entry_name, no_entry};
 use crate::cli::Show;
 use crate::failure::Failure;
@@ -17,11 +19,17 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Show) -> Result<Exit, Failure> 
     let Some(meta) = session.meta(&name)? else {
         return Err(no_entry(&mut session, &path, name));
     };
+    let log = newest_first(session.log()?.records, Some(&name));
+    let last = log.first().map(LastChange::of);
     if run.global.json {
         let alternatives = meta.alternatives.iter().map(Version::of).collect();
-        run.output.json(&Json { version: 1, entry: Entry::of(&meta), alternatives })?;
+        run.output.json(&Json { version: 1, entry: Entry::of(&meta), last_change: last, alternatives })?;
     } else {
-        run.output.lines(lines(&meta))?;
+        let mut lines = lines(&meta);
+        lines.extend(
+            last.map(|last| format!("last changed by: {}, {} (seal {})", last.author, last.time, last.seal)),
+        );
+        run.output.lines(lines)?;
     }
     Ok(Exit::Ok)
 }
@@ -30,8 +38,24 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Show) -> Result<Exit, Failure> 
 struct Json<'a> {
     version: u32,
     entry: Entry<'a>,
+    last_change: Option<LastChange<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     alternatives: Vec<Version<'a>>,
+}
+
+/// Who changed the entry last, as the log says.
+#[derive(Serialize)]
+struct LastChange<'a> {
+    author: &'a str,
+    time: String,
+    seal: String,
+}
+
+impl<'a> LastChange<'a> {
+    fn of(record: &'a LogRecord) -> Self {
+        let changes = &record.changes;
+        Self { author: &changes.author, time: shown(changes.time), seal: short(&record.seal) }
+    }
 }
 
 /// What the other side of a merge has.

@@ -87,7 +87,7 @@ pub(super) fn fresh(
     entries: Vec<Change>,
 ) -> Result<Fresh, Failure> {
     let author = run.environment.author();
-    let (new, machine_key) = new_vault(pages, wanted)?;
+    let (new, machine_key) = new_vault(path, pages, wanted)?;
     let uuid = new.parts().uuid;
     let master = Key::init_with(|key| key.copy_from_slice(new.master().expose()));
     let mut text = new.finish(&author, run.now, &mut SystemRandom).ok_or(Failure::TooManySlots)?.text;
@@ -110,7 +110,7 @@ fn unlock_new(path: &Path, text: &Text, master: &Key<Master>) -> Result<Unlocked
 }
 
 /// A machine key may be as old as the first generation.
-fn new_vault(pages: Pages, wanted: Wanted) -> Result<(NewVault, Option<Secret>), Failure> {
+fn new_vault(path: &Path, pages: Pages, wanted: Wanted) -> Result<(NewVault, Option<Secret>), Failure> {
     let random = &mut SystemRandom;
     let mut vault = NewVault::generate(pages, random);
     let parts = vault.parts();
@@ -132,6 +132,7 @@ fn new_vault(pages: Pages, wanted: Wanted) -> Result<(NewVault, Option<Secret>),
     if slots.len() > limits::SLOTS {
         return Err(Failure::TooManySlots);
     }
+    session::obey_with_slots(path, parts.uuid, &slots)?;
     slots.into_iter().for_each(|slot| vault.add_slot(slot));
     Ok((vault, key))
 }

@@ -143,6 +143,16 @@ kinds! {
     EDITOR = "editor", Failed, "There is no editor, or it failed.";
     NOT_EDITABLE = "not-editable", Failed, "The value is no text, or too long for an editor.";
     NOTHING_TO_SALVAGE = "nothing-to-salvage", Integrity, "Nothing of a damaged file opens.";
+    NO_REPOSITORY = "no-repository", NotFound, "The vault is in no work tree of git.";
+    COMMIT_NOT_FOUND = "commit-not-found", NotFound, "There is no such commit, or it does not have the vault.";
+    GIT_FAILED = "git-failed", Failed, "Git cannot be run, or said no.";
+    LEAK_FOUND = "leak-found", Integrity, "Values of the vault were found where they should not be.";
+    BAD_POLICY = "bad-policy", Failed, "vault.toml cannot be read or understood.";
+    AGAINST_POLICY = "against-policy", Integrity, "The vault is, or would be, against the rules in vault.toml.";
+    VALUES_TO_PROGRAM = "values-to-program", Usage, "Values were to be compared, and not on a terminal.";
+    DOOR_TAKEN = "door-taken", Conflict, "Something of somebody else stands where a door's file belongs.";
+    DOOR_REQUEST = "door-request", Usage, "A request through a door is not understood.";
+    KEYRING_DISABLED = "keyring-disabled", Failed, "Python's keyring was switched off, so nothing is stored through it.";
     DECLINED = "declined", Declined, "You said no.";
     AGENT_LOCKED = "agent-locked", Locked, "The agent does not hold this vault.";
     AGENT_REPLACED = "agent-replaced", Locked, "The vault was rotated or replaced since the agent unlocked it.";

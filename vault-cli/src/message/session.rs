@@ -15,6 +15,7 @@ use super::text::{caused, word};
 use crate::context::attributes;
 use crate::escape::{quoted, quoted_path};
 use crate::input::Place;
+use crate::policy::{PolicyError, Problem};
 use crate::session::SessionError;
 use crate::size::shown;
 
@@ -25,6 +26,9 @@ pub(super) fn message(error: &SessionError) -> Message {
         SessionError::Format(path, error) => format(path, error),
         SessionError::Verify(path, error) => verify(path, error),
         SessionError::Unlock { path, reason, slots } => unlock(path, reason, slots),
+        SessionError::OtherState { path, reason, slots } => unlock(path, reason, slots).hint(
+            "this is an older state: if the vault was rotated since, only what opened it then opens it",
+        ),
         SessionError::Locked { path, passphrase, empty } => {
             let message = locked(path, *passphrase);
             match empty {
@@ -72,11 +76,36 @@ pub(super) fn message(error: &SessionError) -> Message {
             Message::new(kinds::NOTHING_TO_SALVAGE, format!("cannot salvage {}: {error}", quoted_path(path)))
         }
         SessionError::Agent(error) => super::agent::message(error),
+        SessionError::Policy(error) => policy(error),
+        SessionError::AgainstPolicy { path, policy, broken } => Message::new(
+            kinds::AGAINST_POLICY,
+            format!("vault {} is against {}: {}", quoted_path(path), quoted_path(policy), broken.join("; ")),
+        )
+        .hint("see the rules with: vault help policy"),
         SessionError::ValueTooLarge(limit) => Message::new(
             kinds::TOO_LARGE,
             format!("cannot store the value: it has more than {}", shown(*limit)),
         )
         .hint("nothing was stored; up to 1 GiB can be allowed with --max-size"),
+    }
+}
+
+fn policy(error: &PolicyError) -> Message {
+    let line = error.line.map(|line| format!(" in line {line}")).unwrap_or_default();
+    let cannot = |why: String| {
+        let path = quoted_path(&error.path);
+        Message::new(kinds::BAD_POLICY, format!("cannot use the rules in {path}{line}: {why}"))
+            .hint("see what can be in it with: vault help policy")
+    };
+    match &error.problem {
+        Problem::Unreadable(io) => {
+            caused(kinds::BAD_POLICY, &format!("cannot read {}", quoted_path(&error.path)), io)
+        }
+        Problem::NoText => cannot("it is no text of at most 1 MiB".to_owned()),
+        Problem::Syntax => cannot("this is no TOML".to_owned()),
+        Problem::Unknown(key) => cannot(format!("there is no rule {}", quoted(key))),
+        Problem::Wrong { key, expected } => cannot(format!("{} has to be {expected}", quoted(key))),
+        Problem::Version => cannot("it lacks the line: version = 1".to_owned()),
     }
 }
 

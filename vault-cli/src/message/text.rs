@@ -15,6 +15,7 @@ use crate::input::{InputError, Place};
 use crate::output::OutputError;
 use crate::password::AlphabetError;
 use crate::prompt::PromptError;
+use crate::sys::revisions::GitError;
 
 /// What is said about a failure.
 pub(super) fn message(failure: &Failure) -> Message {
@@ -37,7 +38,7 @@ pub(super) fn message(failure: &Failure) -> Message {
         .hint("name the file that holds it, or use VAULT_MACHINE_KEY or VAULT_IDENTITY"),
         Failure::UnknownTopic(topic) => {
             Message::new(kinds::UNKNOWN_TOPIC, format!("no help on {}", quoted(topic)))
-                .hint("topics are the commands and exit-codes; see: vault help")
+                .hint("topics are the commands, exit-codes and policy; see: vault help")
         }
         Failure::Context(error) => context(error),
         Failure::CurrentFolder(error) => {
@@ -88,6 +89,17 @@ pub(super) fn message(failure: &Failure) -> Message {
         ),
         Failure::Time(text) => Message::new(kinds::BAD_TIME, format!("{} is no time", quoted(text)))
             .hint("write 2030-12-31, 2030-12-31T23:59:59Z, or a span from now: 90d, 12h"),
+        Failure::DoorTaken(path) => Message::new(
+            kinds::DOOR_TAKEN,
+            format!("{} is there already, and not ours", quoted_path(path)),
+        )
+        .hint("nothing was changed; move it away, name another --dir, or for keyringrc.cfg add: --yes"),
+        Failure::DoorRequest => Message::new(kinds::DOOR_REQUEST, "cannot understand the request"),
+        Failure::ItemTooLong(error) => Message::new(kinds::TOO_LARGE, format!("cannot store the password: {error}")),
+        Failure::KeyringDisabled => Message::new(
+            kinds::KEYRING_DISABLED,
+            "cannot change the keyring: it was switched off by keyringrc.cfg or PYTHON_KEYRING_BACKEND",
+        ),
         Failure::NoEntry { name, vault, similar } => {
             let message = Message::new(
                 kinds::ENTRY_NOT_FOUND,
@@ -155,6 +167,25 @@ pub(super) fn message(failure: &Failure) -> Message {
             format!("cannot salvage {}: no entry in it opens", quoted_path(path)),
         )
         .hint("nothing was written"),
+        Failure::Revision(error) => revision(error),
+        Failure::ConflictsLeft { path, names } => {
+            let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
+            let message = Message::new(
+                kinds::IN_CONFLICT,
+                format!("{} has entries in conflict: {}", quoted_path(path), names.join(", ")),
+            );
+            message.hint("settle each with: vault resolve NAME; then add the file again")
+        }
+        Failure::LeaksFound(count) => Message::new(
+            kinds::LEAK_FOUND,
+            format!("{count} {} of values of the vault found", if *count == 1 { "copy" } else { "copies" }),
+        )
+        .hint("whoever had the files had the values: change them where they are used, then here"),
+        Failure::ValuesToProgram => Message::new(
+            kinds::VALUES_TO_PROGRAM,
+            "refusing to show values: standard output is not a terminal",
+        )
+        .hint("a program gets one value at a time: vault get NAME --at REV"),
         Failure::Session(error) => session::message(error),
         Failure::Warning(given) => warning(given).hint("this is a warning, and an error because of --strict"),
         Failure::Interrupted => Message::new(kinds::USAGE, "interrupted"),
@@ -188,6 +219,28 @@ pub(super) fn warning(warning: &Warning) -> Message {
             "git may change the vault's line ends: .gitattributes has no line for it",
         )
         .hint(format!("add it yourself: {line}")),
+    }
+}
+
+fn revision(error: &GitError) -> Message {
+    match error {
+        GitError::NotRun(error) => caused(kinds::GIT_FAILED, "cannot run git", error),
+        GitError::NoRepository(path) => {
+            Message::new(kinds::NO_REPOSITORY, format!("{} is in no work tree of git", quoted_path(path)))
+        }
+        GitError::NoRevision(revision) => {
+            Message::new(kinds::COMMIT_NOT_FOUND, format!("git knows no commit {}", quoted(revision)))
+        }
+        GitError::NoFile { revision: Some(revision), path } => Message::new(
+            kinds::COMMIT_NOT_FOUND,
+            format!("there is no {} in commit {}", quoted_path(path), escaped(revision)),
+        )
+        .hint("see which commits changed it: git log --follow -- PATH"),
+        GitError::NoFile { revision: None, path } => {
+            Message::new(kinds::COMMIT_NOT_FOUND, format!("{} is not in git's index", quoted_path(path)))
+        }
+        GitError::Failed(what) => Message::new(kinds::GIT_FAILED, format!("git {what} failed"))
+            .hint(format!("see what it says: git {what}")),
     }
 }
 

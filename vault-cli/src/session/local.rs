@@ -1,5 +1,6 @@
 //! The vault in this process.
 
+use std::collections::BTreeMap;
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,11 +13,13 @@ use vault_core::format::front::Pages;
 use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
 use vault_core::store::{self, Lock, StoreError};
 use vault_core::vault::blob::{BlobError, BlobWriter};
+use vault_core::vault::diff::Difference;
 use vault_core::vault::edit::{Edit, NewValue, Outcome, Saved, Update};
 use vault_core::vault::{Counts, LockedVault, UnlockFailure, UnlockedVault, Value};
 
-use super::{Change, Committed, Expect, Facts, Opened, Session, SessionError};
+use super::{Change, Committed, Expect, Facts, Log, Opened, Session, SessionError, obey};
 use crate::message::{Status, Voice};
+use crate::policy::Policy;
 
 /// Reads a vault as far as that goes without a key.
 ///
@@ -80,6 +83,32 @@ impl Local {
     /// The vault itself.
     pub(crate) fn into_vault(self) -> Arc<UnlockedVault> {
         self.vault
+    }
+
+    /// How this state differs from an older one of the same vault.
+    ///
+    /// # Errors
+    /// [`SessionError::Verify`].
+    pub(crate) fn differences(&self, before: &Self) -> Result<Vec<Difference>, SessionError> {
+        self.vault.differences(&before.vault).map_err(|error| self.broken(error))
+    }
+
+    /// Another state of the same vault, by the master key that is known already.
+    ///
+    /// # Errors
+    /// The locked state comes back if its master key is another.
+    pub(crate) fn same_key(
+        &self,
+        path: &Path,
+        locked: LockedVault,
+    ) -> Result<Result<Self, LockedVault>, SessionError> {
+        match locked.unlock_as(&self.vault) {
+            Ok(vault) => Ok(Ok(Self::of(path, vault))),
+            Err(still) => match still.reason {
+                UnlockFailure::Verify(error) => Err(SessionError::Verify(path.to_owned(), error)),
+                _ => Ok(Err(still.vault)),
+            },
+        }
     }
 
     /// Restarts the log by itself once it has more seals than that.
@@ -241,6 +270,19 @@ impl Local {
         lock.replace(&saved.text).map(drop).map_err(|error| SessionError::Save(self.path.clone(), error))
     }
 
+    /// Fails if the vault, or a name that these changes give, is against the rules beside the vault.
+    fn obey(&self, vault: &UnlockedVault, changes: &[Change]) -> Result<(), SessionError> {
+        let rules = Policy::beside(&self.path).map_err(SessionError::Policy)?;
+        let mut broken = rules.of_vault(vault.header().uuid, vault.slots());
+        broken.extend(changes.iter().filter_map(|change| match change {
+            Change::Set { name, .. } | Change::Rename { to: name, .. } | Change::Copy { to: name, .. } => {
+                rules.of_name(name.as_str())
+            }
+            Change::Remove(_) => None,
+        }));
+        obey(&self.path, &rules, broken)
+    }
+
     fn broken(&self, error: VerifyError) -> SessionError {
         SessionError::Verify(self.path.clone(), error)
     }
@@ -299,6 +341,7 @@ impl Session for Local {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Committed, SessionError> {
         let (lock, vault) = self.lock()?;
+        self.obey(&vault, &changes)?;
         let (saved, outcomes) = self.apply(&vault, changes, progress)?;
         self.save(lock, &saved)?;
         let is_long = vault.seals() >= self.longest_log || vault.log_bytes() >= LARGEST_LOG;
@@ -311,6 +354,7 @@ impl Session for Local {
 
     fn compact(&mut self, pages: Option<Pages>) -> Result<Committed, SessionError> {
         let (lock, vault) = self.lock()?;
+        self.obey(&vault, &[])?;
         let pages = pages.unwrap_or(vault.header().pages);
         let saved = vault
             .compact(pages, &self.author, None, self.now, &mut SystemRandom)
@@ -333,6 +377,13 @@ impl Session for Local {
             slot: slot.map(|slot| slot.label.as_str().to_owned()),
             sources: self.sources.clone(),
         }
+    }
+
+    fn log(&mut self) -> Result<Log, SessionError> {
+        let removed = self.vault.roster().removed.iter();
+        let mut labels: BTreeMap<_, _> = removed.map(|slot| (slot.id, slot.label.clone())).collect();
+        labels.extend(self.vault.slots().iter().map(|slot| (slot.id, slot.label.as_str().to_owned())));
+        Ok(Log { records: self.vault.log().map_err(|error| self.broken(error))?, labels })
     }
 }
 

@@ -12,10 +12,10 @@ use vault_core::format::entry::{EntryName, Meta};
 use vault_core::format::front::Pages;
 use vault_core::secret::Secret;
 use vault_core::vault::edit::{NewValue, Outcome};
-use vault_core::vault::{Counts, LongValue, Value};
+use vault_core::vault::{Counts, LogRecord, LongValue, Value};
 use zeroize::Zeroizing;
 
-use super::{Change, Committed, Expect, Facts, Opened, Session, SessionError};
+use super::{Change, Committed, Expect, Facts, Log, Opened, Session, SessionError};
 use crate::agent::{AgentError, Link, Places, find};
 
 /// A vault that the agent holds.
@@ -279,6 +279,26 @@ impl Session for Remote {
             self.ask(&Request::Check(message::Check { vault, state: None }), &mut |_| Ok(()))?;
         let message::Checked { entries, attachments, seals, bytes } = counts;
         Ok(Counts { entries, attachments, seals, bytes })
+    }
+
+    fn log(&mut self) -> Result<Log, SessionError> {
+        let request = Request::Log(message::Log { vault: self.vault.clone(), state: None });
+        let mut bytes = Vec::new();
+        let labels: message::LogLabels = self.ask(&request, &mut |part| {
+            let piece: message::LogPiece = vault_core::agent::content(part).map_err(AgentError::Frame)?;
+            bytes.extend_from_slice(piece.bytes.0.expose());
+            Ok(())
+        })?;
+        let entries = message::LogEntry::decode_all(&bytes).map_err(AgentError::Frame)?;
+        let records = entries.into_iter().map(|entry| LogRecord {
+            seal: entry.seal,
+            generation: entry.generation,
+            parents: entry.parents,
+            restart: entry.restart,
+            carried: entry.carried,
+            changes: entry.changes.0,
+        });
+        Ok(Log { records: records.collect(), labels: labels.labels.into_iter().collect() })
     }
 
     fn facts(&self) -> Facts {

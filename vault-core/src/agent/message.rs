@@ -11,6 +11,8 @@ use super::change::Change;
 use crate::agent;
 use crate::format::cbor::{self, TextMap, True};
 use crate::format::entry::{self, EntryName};
+use crate::format::id::{SealId, SlotId};
+use crate::format::seal::Changes;
 use crate::secret::Secret;
 
 /// Secret bytes of a message.
@@ -478,6 +480,23 @@ members! {
         /// How many pages from now on.
         3 pages: Option<u16>,
     }
+    /// Which vault, in which state.
+    Log {
+        /// The file.
+        1 vault: VaultPath,
+        /// The state.
+        2 state: Option<u64>,
+    }
+    /// A piece of the records: all pieces together are one record after the other.
+    LogPiece {
+        /// The piece.
+        1 bytes: Bytes,
+    }
+    /// What slots are or were called.
+    LogLabels {
+        /// Slots and labels.
+        1 labels: Vec<(SlotId, String)>,
+    }
     /// What went wrong.
     Error {
         /// One of docs/messages.md.
@@ -490,6 +509,66 @@ members! {
         4 hints: Option<Vec<String>>,
         /// Why.
         5 causes: Option<Vec<String>>,
+    }
+}
+
+/// One seal's changes.
+#[derive(Encode, Decode)]
+pub struct LogEntry {
+    /// Which seal.
+    #[n(0)]
+    pub seal: SealId,
+    /// Its generation.
+    #[n(1)]
+    pub generation: u64,
+    /// The seals that it follows.
+    #[n(2)]
+    pub parents: Vec<SealId>,
+    /// It is a restart.
+    #[n(3)]
+    pub restart: bool,
+    /// A restart carries it.
+    #[n(4)]
+    pub carried: bool,
+    /// What was changed.
+    #[n(5)]
+    pub changes: ChangesBytes,
+}
+
+/// A seal's changes, as a byte string with the CBOR of docs/format.md.
+pub struct ChangesBytes(pub Changes);
+
+impl<C> Encode<C> for ChangesBytes {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.bytes(&self.0.encode())?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for ChangesBytes {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let changes = Changes::decode(d.bytes()?);
+        changes.map(Self).map_err(|_| decode::Error::message("not changes"))
+    }
+}
+
+impl LogEntry {
+    /// The bytes of some records, one after the other.
+    #[must_use]
+    pub fn encode_all(entries: &[Self]) -> Vec<u8> {
+        entries.iter().flat_map(cbor::to_vec).collect()
+    }
+
+    /// The records that these bytes are.
+    ///
+    /// # Errors
+    /// [`FrameError::Malformed`](agent::FrameError::Malformed).
+    pub fn decode_all(bytes: &[u8]) -> Result<Vec<Self>, agent::FrameError> {
+        let mut d = Decoder::new(bytes);
+        let mut all = Vec::new();
+        while d.position() < bytes.len() {
+            all.push(d.decode().map_err(|_| agent::FrameError::Malformed)?);
+        }
+        Ok(all)
     }
 }
 

@@ -89,7 +89,7 @@ impl Dice<'_> {
     fn request(&mut self) -> Request {
         let vault = self.path();
         let state = self.maybe(Self::number);
-        match self.roll() % 20 {
+        match self.roll() % 21 {
             0 => Request::Hello(Hello { versions: self.some(Self::number), program: self.text() }),
             1 => Request::Status(Status {}),
             2 => Request::Unlock(Unlock {
@@ -123,6 +123,7 @@ impl Dice<'_> {
             15 => Request::Read(Read { handle: self.number() }),
             16 => Request::Close(Close { handle: self.maybe(Self::number), state }),
             17 => Request::Check(Check { vault, state }),
+            20 => Request::Log(Log { vault, state }),
             18 => Request::Open(Open { vault, other: self.maybe(Self::path) }),
             _ => Request::Compact(Compact { vault, author: self.text(), pages: self.maybe(|_| 256) }),
         }

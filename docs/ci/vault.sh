@@ -1,0 +1,21 @@
+#!/bin/sh
+# A CI job for a repository with a vault, for the shell of any forge. docs/ci.md says what it does.
+set -eu
+
+# Without a key, on every push and on every proposed change: form, slots and rules. Nothing is asked, nothing unlocked.
+vault check --no-key --no-input
+
+# What changed since the branch was made: entries are ids here, as there is no key.
+if [ -n "${BASE:-}" ]; then
+    vault diff --no-key "$BASE" HEAD
+fi
+
+# With the key, on protected branches alone, where the forge gives this job the machine key as a masked variable.
+if [ -n "${VAULT_MACHINE_KEY:-}" ]; then
+    vault check --no-input
+    vault scan --no-input
+    token=$(vault get --no-input deploy/token)
+    # The variable is not for the programs that are started from here on.
+    unset VAULT_MACHINE_KEY
+    DEPLOY_TOKEN=$token "${DEPLOY:-./deploy.sh}"
+fi
