@@ -13,5 +13,7 @@ mod house;
 mod model;
 mod readme;
 mod reference;
+mod slots;
 mod tamper;
+mod unlocking;
 mod vectors;

@@ -107,7 +107,7 @@ fn matches(pattern: &str, line: &str) -> bool {
 }
 
 /// Where the program was built, beside this test.
-fn vault_folder() -> Option<PathBuf> {
+pub(crate) fn vault_folder() -> Option<PathBuf> {
     let test = std::env::current_exe().ok()?;
     let built = test.parent()?.parent()?.to_owned();
     let given = std::env::var_os("CARGO_TARGET_DIR").map(|target| root().join(target).join("debug"));

@@ -1,12 +1,18 @@
 #!/bin/sh
-# What the tests need beside cargo: age, git, strace and faketime, and a Python with tests/reference/requirements.txt.
+# What the tests need beside cargo: the programs below, and a Python with tests/reference/requirements.txt.
 # Does nothing that is done already.
 set -eu
 cd "$(dirname "$0")/.."
 
+# A program, and the package of Debian that has it.
+needed="
+age:age faketime:faketime git:git pinentry-tty:pinentry-tty python3:python3 strace:strace
+bwrap:bubblewrap dbus-run-session:dbus gnome-keyring-daemon:gnome-keyring keyctl:keyutils script:bsdutils
+secret-tool:libsecret-tools ssh-keygen:openssh-client systemd-creds:systemd
+"
 missing=
-for program in age git strace faketime python3; do
-    command -v "$program" >/dev/null || missing="$missing $program"
+for pair in $needed; do
+    command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
 done
 # The agent's tests look into its memory and set its clock.
 command -v gcore >/dev/null || missing="$missing gdb"

@@ -4,6 +4,7 @@ mod agent;
 mod doors;
 mod entries;
 mod past;
+mod slots;
 mod vaults;
 
 use std::ffi::OsString;
@@ -14,15 +15,19 @@ use clap::Command as Grammar;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::context::UnlockOptions;
+use crate::context::{RunSecret, UnlockOptions};
 
 pub(crate) use agent::{Agent, AgentAction, Lock, Unlock};
 pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use past::{Diff, History, Log, Scan};
+pub(crate) use slots::{
+    Backends, KdfOptions, NewSlots, Rewrap, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove, SlotRename,
+    SlotTest,
+};
 pub(crate) use vaults::{
-    Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
-    Status,
+    Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, Status,
+    Trust,
 };
 
 /// Secrets in one encrypted text file that merges and cannot be forged
@@ -34,7 +39,7 @@ pub(crate) use vaults::{
     disable_help_subcommand = true,
     subcommand_required = true,
     arg_required_else_help = true,
-    after_help = "Examples:\n  vault init                      make secrets.vault here\n  vault set github/token          type a secret\n  vault get github/token          print it\n\nRun \"vault help COMMAND\" for a command, \"vault help exit-codes\" for the exit codes."
+    after_help = "Examples:\n  vault init                      make secrets.vault here\n  vault set github/token          type a secret\n  vault get github/token          print it\n\nRun \"vault help COMMAND\" for a command, \"vault help exit-codes\" for the exit codes, \"vault help config\" for the config file."
 )]
 pub(crate) struct Cli {
     /// Options that every command knows.
@@ -133,15 +138,25 @@ pub(crate) struct Unlocking {
     /// Use the machine key in a file
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
     machine_key_file: Option<PathBuf>,
+    /// Use the recovery code in a file ("-": standard input)
+    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    recovery_code_file: Option<PathBuf>,
+    /// Unlock with a file of /run/secrets: vault-passphrase, vault-identity, vault-machine-key or vault-recovery-code, or another
+    /// one as KIND=NAME (repeatable)
+    #[arg(long, global = true, value_name = "[KIND=]NAME", value_parser = RunSecret::parse)]
+    run_secret: Vec<RunSecret>,
     /// Try only the slot with this label
     #[arg(long, global = true, value_name = "LABEL")]
     pub(crate) slot: Option<String>,
     /// Spend up to this much memory on a passphrase, if the vault asks for more than 1 GiB
     #[arg(long, global = true, value_name = "SIZE", value_parser = crate::size::parse)]
     pub(crate) max_kdf_memory: Option<u64>,
-    /// Accept a vault that is older than the machine key says
+    /// Accept a vault that is older than this machine or the machine key knows
     #[arg(long, global = true)]
     pub(crate) allow_rollback: bool,
+    /// Use only the vault with this id, as "vault status" shows it; several are separated by commas [default: VAULT_ID]
+    #[arg(long, global = true, value_name = "ID")]
+    pub(crate) vault_id: Option<String>,
 }
 
 impl Unlocking {
@@ -152,6 +167,8 @@ impl Unlocking {
             passphrase_fd: self.passphrase_fd,
             identities: self.identity.clone(),
             machine_key_file: self.machine_key_file.clone(),
+            recovery_code_file: self.recovery_code_file.clone(),
+            run_secrets: self.run_secret.clone(),
         }
     }
 }
@@ -188,6 +205,9 @@ pub(crate) enum Command {
     Fork(Fork),
     Edit(Edit),
     Generate(Generate),
+    Slot(Slot),
+    Rewrap(Rewrap),
+    Backends(Backends),
     Compact(Compact),
     Import(Import),
     Export(Export),
@@ -200,6 +220,7 @@ pub(crate) enum Command {
     Unlock(Unlock),
     Lock(Lock),
     Agent(Agent),
+    Trust(Trust),
     Keyring(Keyring),
     Door(Door),
     Completions(Completions),

@@ -1,6 +1,7 @@
 //! The verbs: one file each, named as the verb.
 
 mod agent;
+mod backends;
 mod check;
 mod compact;
 mod completions;
@@ -9,6 +10,7 @@ mod diff;
 mod door;
 mod edit;
 mod export;
+mod exposed;
 mod fork;
 mod generate;
 mod get;
@@ -23,29 +25,35 @@ mod log;
 mod man;
 mod remove;
 mod rename;
+mod rewrap;
 mod scan;
 mod set;
 mod show;
+mod slot;
 mod slots;
 mod states;
 mod status;
+mod strength;
+mod trust;
 mod unlock;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use vault_core::format::entry::{EntryName, Meta, check_field_name};
-use vault_core::vault::Value;
+use vault_core::format::slot::Label;
+use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
+use vault_core::vault::{LockedVault, UnlockFailure, Value};
 
 use crate::agent::Places;
 use crate::cli::{Cli, Command, Global};
-use crate::context::{self, Environment, Location};
+use crate::context::{self, Config, Environment, Location};
 use crate::failure::Failure;
 use crate::input::StdinClaim;
 use crate::message::{Exit, Voice, Warning};
 use crate::output::Output;
 use crate::prompt::Prompt;
-use crate::session::{self, Local, Remote, Session, SessionError};
+use crate::session::{self, Local, PathPins, Remote, Session, SessionError, Terms};
 
 /// What every command works with.
 pub(crate) struct Run<'a> {
@@ -58,6 +66,7 @@ pub(crate) struct Run<'a> {
     pub(crate) output: Output,
     pub(crate) voice: Voice,
     pub(crate) now: u64,
+    pub(crate) config: Config,
 }
 
 /// Does what was asked for, and reports how it ended.
@@ -87,6 +96,7 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
     }
     let mut run = Run {
         global: &cli.global,
+        config: Config::read(environment.config_file().as_deref())?,
         empty_variable: environment.empty_variable(),
         environment,
         folder: std::env::current_dir().map_err(Failure::CurrentFolder)?,
@@ -109,6 +119,9 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Fork(arguments) => fork::run(run, arguments),
         Command::Edit(arguments) => edit::run(run, arguments),
         Command::Generate(arguments) => generate::run(run, arguments),
+        Command::Slot(arguments) => slot::run(run, arguments),
+        Command::Rewrap(arguments) => rewrap::run(run, arguments),
+        Command::Backends(arguments) => backends::run(run, arguments),
         Command::Compact(arguments) => compact::run(run, arguments),
         Command::Import(arguments) => import::run(run, arguments),
         Command::Export(arguments) => export::run(run, arguments),
@@ -121,6 +134,7 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Unlock(arguments) => unlock::run(run, arguments),
         Command::Lock(arguments) => lock::run(run, arguments),
         Command::Agent(arguments) => agent::run(run, arguments),
+        Command::Trust(arguments) => trust::run(run, arguments),
         Command::Keyring(arguments) => keyring::run(run, arguments),
         Command::Door(arguments) => door::run(run, arguments),
         Command::Completions(arguments) => completions::run(run, arguments),
@@ -165,6 +179,10 @@ impl Run<'_> {
         {
             return Ok(None);
         }
+        if unlock.vault_id.is_some() || self.environment.vault_id().is_some() {
+            let id = session::open_locked(path)?.id();
+            self.pins(path)?.check_id(id).map_err(|error| SessionError::pin(path, error))?;
+        }
         match Remote::find(Places::of(&self.environment), path, self.environment.author()) {
             Ok(session) => Ok(session),
             Err(error) if error.is_version() => {
@@ -175,10 +193,42 @@ impl Run<'_> {
         }
     }
 
-    /// Unlocks the vault at this path in this process.
+    /// Unlocks the vault at this path in this process, if it is the one that is meant.
     fn unlock(&mut self, path: &Path) -> Result<Local, Failure> {
+        Ok(self.unlock_with(path, None)?.0)
+    }
+
+    /// Unlocks by this slot only, if one is named. Gives also what it was tried with.
+    fn unlock_with(&mut self, path: &Path, only: Option<Label>) -> Result<(Local, Vec<Credential>), Failure> {
+        // Read before the vault is: what was seen then is in it, whoever saves meanwhile.
+        let mut pins = self.pins(path)?;
         let locked = session::open_locked(path)?;
-        let policy = session::policy(self)?;
+        let id = locked.id();
+        pins.check_id(id).map_err(|error| SessionError::pin(path, error))?;
+        let (session, credentials) = self.unlock_any(path, locked, pins.is_named(&id), only)?;
+        if credentials.iter().any(|credential| matches!(credential, Credential::MachineKey(_))) {
+            pins.name_by_key();
+        }
+        Ok((session.with_pins(pins, self.voice)?, credentials))
+    }
+
+    /// Unlocks a vault, whichever it is, by this slot only if one is named. Gives also what it was tried with.
+    fn unlock_any(
+        &mut self,
+        path: &Path,
+        locked: LockedVault,
+        vault_is_named: bool,
+        only: Option<Label>,
+    ) -> Result<(Local, Vec<Credential>), Failure> {
+        let mut policy = UnlockPolicy { vault_is_named, ..session::policy(self)? };
+        policy.only_slot = only.or(policy.only_slot);
+        let locked = match session::keyring(self, &locked) {
+            Some(keyring) => match self.unlock_by_keyring(path, locked, keyring, &policy)? {
+                Ok(session) => return Ok((session, Vec::new())),
+                Err(locked) => locked,
+            },
+            None => locked,
+        };
         let credentials = session::credentials(self, path, Some(&locked))?;
         let is_slow = session::work(&locked, &credentials.all) > SLOW;
         if is_slow {
@@ -189,11 +239,70 @@ impl Run<'_> {
             self.voice.transient("");
         }
         let session = session?;
-        Ok(session
+        for skipped in session.vault().skipped() {
+            let label = skipped.label.as_str().to_owned();
+            self.voice.warn(Warning::SlotUnavailable(label, skipped.why.clone()))?;
+        }
+        Ok((self.ready(path, session, credentials.sources), credentials.all))
+    }
+
+    /// Unlocks with the keyring of the system; if that is not possible, says why and gives the vault back, for somebody to be
+    /// asked.
+    fn unlock_by_keyring(
+        &mut self,
+        path: &Path,
+        locked: LockedVault,
+        keyring: Credential,
+        policy: &UnlockPolicy,
+    ) -> Result<Result<Local, LockedVault>, Failure> {
+        let still = match locked.unlock(&[keyring], policy) {
+            Ok(vault) => return Ok(Ok(self.ready(path, Local::of(path, vault), vec!["the OS keyring"]))),
+            Err(still) => *still,
+        };
+        let can_go_on = matches!(
+            still.reason,
+            UnlockFailure::Denied(UnlockError::NoSlotMatches { .. } | UnlockError::Unavailable(_))
+        );
+        if !can_go_on || !session::can_ask(self, &still.vault) {
+            return Err(SessionError::of_still_locked(path, still).into());
+        }
+        for skipped in &still.skipped {
+            let label = skipped.label.as_str().to_owned();
+            self.voice.warn(Warning::SlotUnavailable(label, skipped.why.clone()))?;
+        }
+        Ok(Err(still.vault))
+    }
+
+    /// A session that knows who is at work.
+    fn ready(&self, path: &Path, session: Local, sources: Vec<&'static str>) -> Local {
+        session
             .by(self.environment.author(), self.now)
-            .with_sources(credentials.sources)
+            .with_sources(sources)
             .telling(self.voice)
-            .restarting_beyond(context::longest_log(path)))
+            .restarting_beyond(context::longest_log(path))
+    }
+
+    /// Whether an option or a variable names what to unlock with, so that nobody is asked.
+    fn is_unlocked_by_name(&self) -> bool {
+        let options = self.global.unlock.options();
+        let sources = context::unlock_sources(&options, &self.environment, &self.config);
+        !sources.iter().any(|source| source.what.asks())
+    }
+
+    /// What this machine remembers of the vault at this path.
+    pub(crate) fn pins(&self, path: &Path) -> Result<PathPins, Failure> {
+        let named = match self.global.unlock.vault_id.as_deref().or(self.environment.vault_id()) {
+            Some(text) => context::vault_ids(text).map_err(Failure::VaultId)?,
+            None => Vec::new(),
+        };
+        let terms = Terms {
+            required: self.config.require_pin,
+            allow_rollback: self.global.unlock.allow_rollback,
+            named,
+            named_by_key: false,
+            now: self.now,
+        };
+        Ok(PathPins::read(self.environment.state_folder(), path, terms))
     }
 }
 

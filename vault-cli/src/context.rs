@@ -3,11 +3,21 @@
 #![expect(clippy::disallowed_methods, reason = "the environment is read here, once")]
 
 pub(crate) mod attributes;
+mod branch;
+pub(crate) mod config;
+mod sources;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use vault_core::keys::VaultId;
 use vault_core::secret::{Passphrase, Secret};
+
+pub(crate) use branch::Branch;
+pub(crate) use config::{Config, ConfigError, ConfigProblem};
+pub(crate) use sources::{
+    RunSecret, SourceKind, UnlockOptions, UnlockSource, Unlocker, unlock_files, unlock_sources,
+};
 
 /// The environment's variables that mean something to this program. An empty variable counts as unset.
 #[derive(Default)]
@@ -19,10 +29,19 @@ pub(crate) struct Environment {
     identity: Option<Secret>,
     machine_key_file: Option<PathBuf>,
     machine_key: Option<Secret>,
+    recovery_code_file: Option<PathBuf>,
+    credentials: Vec<(SourceKind, PathBuf)>,
+    askpass: Option<OsString>,
+    pinentry: Option<OsString>,
+    display: bool,
+    terminal_type: Option<String>,
     author: Option<String>,
     user: Option<String>,
     home: Option<PathBuf>,
     data_home: Option<PathBuf>,
+    state_home: Option<PathBuf>,
+    config_home: Option<PathBuf>,
+    vault_id: Option<String>,
     config_root: Option<PathBuf>,
     search_path: Option<OsString>,
     keyring_backend: Option<String>,
@@ -52,10 +71,21 @@ impl Environment {
             identity: bytes(SECRET_VARIABLES[1]).map(Secret::new),
             machine_key_file: path("VAULT_MACHINE_KEY_FILE"),
             machine_key: bytes(SECRET_VARIABLES[2]).map(Secret::new),
+            recovery_code_file: path("VAULT_RECOVERY_CODE_FILE"),
+            credentials: path("CREDENTIALS_DIRECTORY")
+                .map(|folder| sources::credentials(&folder))
+                .unwrap_or_default(),
+            askpass: variable("VAULT_ASKPASS"),
+            pinentry: variable("VAULT_PINENTRY"),
+            display: variable("DISPLAY").or_else(|| variable("WAYLAND_DISPLAY")).is_some(),
+            terminal_type: text("TERM"),
             author: text("VAULT_AUTHOR"),
             user: text("USER").or_else(|| text("LOGNAME")),
             home: path("HOME"),
             data_home: path("XDG_DATA_HOME").filter(|path| path.is_absolute()),
+            state_home: path("XDG_STATE_HOME").filter(|path| path.is_absolute()),
+            config_home: path("XDG_CONFIG_HOME").filter(|path| path.is_absolute()),
+            vault_id: text("VAULT_ID"),
             config_root: path("XDG_CONFIG_HOME"),
             search_path: variable("PATH"),
             keyring_backend: text("PYTHON_KEYRING_BACKEND"),
@@ -80,14 +110,53 @@ impl Environment {
             ("VAULT_PASSPHRASE_FILE", &self.passphrase_file),
             ("VAULT_IDENTITY_FILE", &self.identity_file),
             ("VAULT_MACHINE_KEY_FILE", &self.machine_key_file),
+            ("VAULT_RECOVERY_CODE_FILE", &self.recovery_code_file),
         ];
         let holds = |path: &PathBuf| holds_key(path.as_os_str());
         paths.into_iter().find(|(_, path)| path.as_ref().is_some_and(holds)).map(|(name, _)| name)
     }
 
+    /// Where this machine keeps what it remembers.
+    pub(crate) fn state_folder(&self) -> Option<StateFolder> {
+        match (&self.state_home, &self.home) {
+            (Some(state), _) => {
+                Some(StateFolder { base: state.parent()?.to_owned(), path: state.join("vault") })
+            }
+            (None, Some(home)) => {
+                Some(StateFolder { base: home.clone(), path: home.join(".local/state/vault") })
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Where the config file is, if there is one.
+    pub(crate) fn config_file(&self) -> Option<PathBuf> {
+        let folder = match (&self.config_home, &self.home) {
+            (Some(config), _) => config.clone(),
+            (None, Some(home)) => home.join(".config"),
+            (None, None) => return None,
+        };
+        Some(folder.join("vault/config.toml"))
+    }
+
+    /// The vaults that `VAULT_ID` names, separated by commas.
+    pub(crate) fn vault_id(&self) -> Option<&str> {
+        self.vault_id.as_deref()
+    }
+
     /// The editor that the user prefers.
     pub(crate) fn editor(&self) -> Option<&OsString> {
         self.editor.as_ref()
+    }
+
+    /// Whether there is a screen on which a program could open a window.
+    pub(crate) fn has_display(&self) -> bool {
+        self.display
+    }
+
+    /// What the terminal is called.
+    pub(crate) fn terminal_type(&self) -> Option<&str> {
+        self.terminal_type.as_deref()
     }
 
     /// The user's home.
@@ -139,13 +208,34 @@ impl Environment {
     }
 }
 
+/// A folder for what this machine remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StateFolder {
+    /// It has to exist; what is missing below it is made.
+    pub(crate) base: PathBuf,
+    /// The folder.
+    pub(crate) path: PathBuf,
+}
+
+/// The vaults that an option or variable names: `uuid:commitment`, separated by commas.
+///
+/// # Errors
+/// The part that is none.
+pub(crate) fn vault_ids(text: &str) -> Result<Vec<VaultId>, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let ids: Vec<VaultId> =
+        parts.map(|part| VaultId::parse(part).map_err(|_| part.to_owned())).collect::<Result<_, _>>()?;
+    if ids.is_empty() { Err(text.to_owned()) } else { Ok(ids) }
+}
+
 /// Variables that hold a secret themselves. No process that is started here inherits them.
 pub(crate) const SECRET_VARIABLES: [&str; 3] = ["VAULT_PASSPHRASE", "VAULT_IDENTITY", "VAULT_MACHINE_KEY"];
 
-const UNLOCKING_VARIABLES: [&str; 6] = [
+const UNLOCKING_VARIABLES: [&str; 7] = [
     "VAULT_PASSPHRASE_FILE",
     "VAULT_IDENTITY_FILE",
     "VAULT_MACHINE_KEY_FILE",
+    "VAULT_RECOVERY_CODE_FILE",
     SECRET_VARIABLES[0],
     SECRET_VARIABLES[1],
     SECRET_VARIABLES[2],
@@ -309,130 +399,6 @@ fn user_vault(environment: &Environment) -> Result<PathBuf, ContextError> {
     Ok(data.join("vault").join("default.vault"))
 }
 
-impl UnlockOptions {
-    /// Nothing was typed.
-    pub(crate) fn is_empty(&self) -> bool {
-        let Self { passphrase_file, passphrase_fd, identities, machine_key_file } = self;
-        passphrase_file.is_none()
-            && passphrase_fd.is_none()
-            && identities.is_empty()
-            && machine_key_file.is_none()
-    }
-}
-
-/// The unlock options that were typed.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct UnlockOptions {
-    /// `--passphrase-file`; `-` is standard input.
-    pub(crate) passphrase_file: Option<PathBuf>,
-    /// `--passphrase-fd`.
-    pub(crate) passphrase_fd: Option<u32>,
-    /// `--identity`.
-    pub(crate) identities: Vec<PathBuf>,
-    /// `--machine-key-file`.
-    pub(crate) machine_key_file: Option<PathBuf>,
-}
-
-/// Something that may open a slot, and what named it.
-pub(crate) struct UnlockSource<'a> {
-    /// What it is.
-    pub(crate) what: Unlocker<'a>,
-    /// The option or variable, as the user knows it.
-    pub(crate) named_by: &'static str,
-}
-
-/// Something that may open a slot.
-pub(crate) enum Unlocker<'a> {
-    /// A passphrase in a file; `-` is standard input.
-    PassphraseFile(&'a Path),
-    /// A passphrase from an inherited descriptor.
-    PassphraseDescriptor(u32),
-    /// A passphrase.
-    Passphrase(&'a Passphrase),
-    /// A file of age identities.
-    IdentityFile(&'a Path),
-    /// age identities, a line each.
-    Identities(&'a Secret),
-    /// A machine key in a file.
-    MachineKeyFile(&'a Path),
-    /// A machine key.
-    MachineKey(&'a Secret),
-    /// A passphrase to be asked for.
-    Terminal,
-}
-
-/// What to unlock with: all that options name; else all that `…_FILE` variables name; else what other variables hold;
-/// else the terminal. What is named must work: there is no going on to the next level.
-pub(crate) fn unlock_sources<'a>(
-    options: &'a UnlockOptions,
-    environment: &'a Environment,
-) -> Vec<UnlockSource<'a>> {
-    let levels = [typed(options), named_files(environment), held(environment)];
-    levels
-        .into_iter()
-        .find(|level| !level.is_empty())
-        .unwrap_or_else(|| vec![UnlockSource { what: Unlocker::Terminal, named_by: "the terminal" }])
-}
-
-/// The files among these sources.
-pub(crate) fn unlock_files(options: &UnlockOptions, environment: &Environment) -> Vec<PathBuf> {
-    let files = unlock_sources(options, environment).into_iter().filter_map(|source| match source.what {
-        Unlocker::PassphraseFile(file) | Unlocker::IdentityFile(file) | Unlocker::MachineKeyFile(file) => {
-            Some(file.to_owned())
-        }
-        _ => None,
-    });
-    files.collect()
-}
-
-fn typed(options: &UnlockOptions) -> Vec<UnlockSource<'_>> {
-    let mut sources = Vec::new();
-    let mut add = |what, named_by| sources.push(UnlockSource { what, named_by });
-    for path in &options.identities {
-        add(Unlocker::IdentityFile(path), "--identity");
-    }
-    if let Some(path) = &options.machine_key_file {
-        add(Unlocker::MachineKeyFile(path), "--machine-key-file");
-    }
-    if let Some(path) = &options.passphrase_file {
-        add(Unlocker::PassphraseFile(path), "--passphrase-file");
-    }
-    if let Some(number) = options.passphrase_fd {
-        add(Unlocker::PassphraseDescriptor(number), "--passphrase-fd");
-    }
-    sources
-}
-
-fn named_files(environment: &Environment) -> Vec<UnlockSource<'_>> {
-    let mut sources = Vec::new();
-    let mut add = |what, named_by| sources.push(UnlockSource { what, named_by });
-    if let Some(path) = &environment.identity_file {
-        add(Unlocker::IdentityFile(path), "VAULT_IDENTITY_FILE");
-    }
-    if let Some(path) = &environment.machine_key_file {
-        add(Unlocker::MachineKeyFile(path), "VAULT_MACHINE_KEY_FILE");
-    }
-    if let Some(path) = &environment.passphrase_file {
-        add(Unlocker::PassphraseFile(path), "VAULT_PASSPHRASE_FILE");
-    }
-    sources
-}
-
-fn held(environment: &Environment) -> Vec<UnlockSource<'_>> {
-    let mut sources = Vec::new();
-    let mut add = |what, named_by| sources.push(UnlockSource { what, named_by });
-    if let Some(identity) = &environment.identity {
-        add(Unlocker::Identities(identity), SECRET_VARIABLES[1]);
-    }
-    if let Some(key) = &environment.machine_key {
-        add(Unlocker::MachineKey(key), SECRET_VARIABLES[2]);
-    }
-    if let Some(passphrase) = &environment.passphrase {
-        add(Unlocker::Passphrase(passphrase), SECRET_VARIABLES[0]);
-    }
-    sources
-}
-
 /// A vault's usual name in a project.
 pub(crate) const FILE_NAME: &str = "secrets.vault";
 /// docs/format.md, "Limits".
@@ -456,10 +422,6 @@ mod tests {
         folder: &Path,
     ) -> Result<Location, ContextError> {
         vault(option.map(Path::new), &environment(variables), folder)
-    }
-
-    fn named(options: &UnlockOptions, variables: &[(&str, &str)]) -> Vec<&'static str> {
-        unlock_sources(options, &environment(variables)).iter().map(|source| source.named_by).collect()
     }
 
     #[test]
@@ -525,35 +487,6 @@ mod tests {
     }
 
     #[test]
-    fn a_higher_level_of_unlock_sources_hides_the_lower_ones() {
-        let all = [
-            ("VAULT_PASSPHRASE_FILE", "/p"),
-            ("VAULT_PASSPHRASE", "p"),
-            ("VAULT_IDENTITY_FILE", "/i"),
-            ("VAULT_IDENTITY", "i"),
-            ("VAULT_MACHINE_KEY_FILE", "/m"),
-            ("VAULT_MACHINE_KEY", "m"),
-        ];
-        let options = UnlockOptions {
-            passphrase_file: Some("-".into()),
-            passphrase_fd: Some(3),
-            identities: vec!["/a".into(), "/b".into()],
-            machine_key_file: Some("/m".into()),
-        };
-        let every =
-            ["--identity", "--identity", "--machine-key-file", "--passphrase-file", "--passphrase-fd"];
-        assert_eq!(named(&options, &all), every);
-        let none = UnlockOptions::default();
-        assert_eq!(
-            named(&none, &all),
-            ["VAULT_IDENTITY_FILE", "VAULT_MACHINE_KEY_FILE", "VAULT_PASSPHRASE_FILE"]
-        );
-        let plain = [("VAULT_PASSPHRASE_FILE", ""), all[1], all[3], all[5]];
-        assert_eq!(named(&none, &plain), ["VAULT_IDENTITY", "VAULT_MACHINE_KEY", "VAULT_PASSPHRASE"]);
-        assert_eq!(named(&none, &[("VAULT_PASSPHRASE", "")]), ["the terminal"]);
-    }
-
-    #[test]
     fn keys_are_known_wherever_they_stand() {
         for text in [
             "vault-machine-key-1:66UesAw",
@@ -576,6 +509,30 @@ mod tests {
                 .key_as_path(),
             None
         );
+    }
+
+    #[test]
+    fn what_is_remembered_is_in_the_state_folder_and_the_config_in_its_own() {
+        let folder = |variables: &[(&str, &str)]| environment(variables).state_folder();
+        let state = |base: &str, path: &str| Some(StateFolder { base: base.into(), path: path.into() });
+        assert_eq!(folder(&[("HOME", "/h")]), state("/h", "/h/.local/state/vault"));
+        assert_eq!(folder(&[("HOME", "/h"), ("XDG_STATE_HOME", "/s/t")]), state("/s", "/s/t/vault"));
+        assert_eq!(folder(&[("HOME", "/h"), ("XDG_STATE_HOME", "s")]), state("/h", "/h/.local/state/vault"));
+        assert_eq!(folder(&[]), None);
+        let config = |variables: &[(&str, &str)]| environment(variables).config_file();
+        assert_eq!(config(&[("HOME", "/h")]), Some("/h/.config/vault/config.toml".into()));
+        assert_eq!(config(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/c")]), Some("/c/vault/config.toml".into()));
+        assert_eq!(config(&[]), None);
+    }
+
+    #[test]
+    fn one_of_several_vaults_can_be_named() {
+        let id = |digit: &str| format!("{}:{}", digit.repeat(32), digit.repeat(64));
+        assert_eq!(vault_ids(&id("a")).unwrap().len(), 1);
+        assert_eq!(vault_ids(&format!("{}, {},", id("a"), id("b"))).unwrap().len(), 2);
+        for wrong in ["", ",", "abc", &format!("{},x", id("a")), &id("a").to_uppercase()] {
+            assert!(vault_ids(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Every way in which a command can fail: the rooms' errors under one roof. `message` finds the words.
 
+mod slots;
+
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
@@ -10,14 +13,17 @@ use vault_core::keys::age::RecipientError;
 use vault_core::store::ReplaceError;
 
 use crate::codec::CodecError;
-use crate::context::ContextError;
+use crate::context::{ConfigError, ContextError};
 use crate::input::InputError;
 use crate::message::Warning;
 use crate::output::OutputError;
 use crate::password::AlphabetError;
 use crate::prompt::PromptError;
 use crate::session::SessionError;
+use crate::sys::askpass::AskError;
 use crate::sys::revisions::GitError;
+
+pub(crate) use slots::SlotFailure;
 
 /// Why a command did not do what it was asked to do.
 #[non_exhaustive]
@@ -39,6 +45,10 @@ pub(crate) enum Failure {
     UnknownTopic(String),
     /// It is not clear which vault is meant.
     Context(ContextError),
+    /// The config file cannot be used.
+    Config(ConfigError),
+    /// What should name vaults names none.
+    VaultId(String),
     /// There is no current folder.
     CurrentFolder(io::Error),
     /// The process could not be protected.
@@ -54,6 +64,17 @@ pub(crate) enum Failure {
         /// What was asked for, as in "the passphrase".
         asking: &'static str,
     },
+    /// Asking through another program.
+    Asker {
+        /// The program.
+        program: OsString,
+        /// What went wrong.
+        error: AskError,
+        /// What was asked for, as in "the passphrase".
+        asking: &'static str,
+    },
+    /// A passphrase for a vault that others have copies of is easy to guess.
+    WeakPassphrase,
     /// Writing the result.
     Output(OutputError),
     /// No password can be made of these characters.
@@ -168,6 +189,8 @@ pub(crate) enum Failure {
     NotEditable(EntryName),
     /// No entry of a damaged file opens.
     NothingToSalvage(PathBuf),
+    /// Key slots.
+    Slot(SlotFailure),
     /// Something of somebody else stands where a door's file belongs.
     DoorTaken(PathBuf),
     /// What our Python module asked for is no request.
@@ -240,10 +263,12 @@ macro_rules! from {
 from! {
     clap::Error => Usage,
     ContextError => Context,
+    ConfigError => Config,
     InputError => Input,
     OutputError => Output,
     AlphabetError => Alphabet,
     SessionError => Session,
+    SlotFailure => Slot,
     NewSlotError => NewSlot,
     EditorError => Editor,
     GitError => Revision,

@@ -72,6 +72,8 @@ pub(crate) enum Place {
     Descriptor(u32),
     /// An environment variable.
     Variable(&'static str),
+    /// What somebody typed.
+    Typed,
 }
 
 /// Why bytes could not be had.

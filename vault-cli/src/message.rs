@@ -3,24 +3,30 @@
 mod agent;
 mod catalogue;
 mod session;
+mod slots;
 mod text;
 mod usage;
 
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style};
 use clap::error::ErrorKind;
 use serde::Serialize;
+use vault_core::keys::Unavailable;
+use vault_core::vault::pin::SlotNews;
 
 pub(crate) use agent::wire;
 pub(crate) use catalogue::{Exit, Kind, exit_codes};
+pub(crate) use text::word;
 
 use crate::cli::{Cli, Color, Global};
 use crate::escape::{escaped, quoted};
 use crate::failure::Failure;
 use crate::output::{Output, OutputError};
+use crate::session::Unpinned;
 use crate::sys::harden;
 
 /// What is said about a failure.
@@ -80,6 +86,23 @@ pub(crate) enum Warning {
     EmptyReplaces(String),
     /// The agent speaks another version, so it is not used.
     OtherAgent,
+    /// The vault lacks something that this machine has seen of it.
+    OlderThanSeen {
+        /// The vault.
+        path: PathBuf,
+        /// Its generation.
+        generation: u64,
+        /// The generation that was seen.
+        seen: u64,
+    },
+    /// This machine cannot remember the vault.
+    Unpinned(PathBuf, Unpinned),
+    /// A slot could not be tried, and another way is used: its label, and why.
+    SlotUnavailable(String, Unavailable),
+    /// The passphrase of a new slot is easy to guess.
+    WeakPassphrase,
+    /// Slots were added or removed since this machine last looked.
+    SlotsChanged(PathBuf, Vec<SlotNews>),
     /// The line that keeps git from changing line ends is not there.
     NoAttributes(String),
 }
@@ -134,6 +157,11 @@ impl Voice {
             return;
         }
         let _ = write!(std::io::stderr().lock(), "\r\x1b[K{text}");
+    }
+
+    /// Whether somebody hears a warning.
+    pub(crate) fn is_heard(self) -> bool {
+        self.json || self.strict || !self.quiet
     }
 
     /// Says a warning, which is an error if those are wanted.

@@ -1,8 +1,12 @@
-//! Random passwords.
+//! Random passwords and passphrases, and how hard to guess a passphrase is that somebody chose.
+
+mod strength;
 
 use vault_core::crypto::random::Random;
 use vault_core::secret::Secret;
 use zeroize::Zeroizing;
+
+pub(crate) use strength::is_weak;
 
 /// The characters that a password is made of: at least two, all different.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +65,27 @@ pub(crate) fn generate(alphabet: &Alphabet, length: usize, random: &mut dyn Rand
     Secret::new(password)
 }
 
+/// A passphrase of `count` words, each equally likely, with a blank between two.
+pub(crate) fn passphrase(count: usize, random: &mut dyn Random) -> Secret {
+    let words: Vec<&str> = WORDS.lines().collect();
+    let many = u32::try_from(words.len()).expect("there are 7,776 words");
+    // Room for all from the start, as above.
+    let mut text = Vec::with_capacity(count * (LONGEST_WORD + 1));
+    for at in 0..count {
+        if at > 0 {
+            text.push(b' ');
+        }
+        text.extend_from_slice(words[below(many, random)].as_bytes());
+    }
+    Secret::new(text)
+}
+
+/// How many bits there are to guess in a passphrase of so many words.
+pub(crate) fn passphrase_bits(count: u32) -> u32 {
+    // log2(7776) is 12.92; rounded down, in tenths of thousands.
+    count * 12_924 / 1_000
+}
+
 /// A number below `count`, without bias: draws from the incomplete last round are drawn again.
 fn below(count: u32, random: &mut dyn Random) -> usize {
     let rounds = u32::MAX / count * count;
@@ -74,6 +99,11 @@ fn below(count: u32, random: &mut dyn Random) -> usize {
     }
 }
 
+/// The EFF's large list: 6^5 words. password/eff-large.LICENSE.
+const WORDS: &str = include_str!("password/eff-large.txt");
+const LONGEST_WORD: usize = 9;
+/// Six words: 77 bits.
+pub(crate) const DEFAULT_WORDS: u32 = 6;
 /// 24 letters and digits: 142 bits.
 pub(crate) const DEFAULT_LENGTH: u16 = 24;
 
@@ -119,6 +149,21 @@ mod tests {
         assert_eq!(text.chars().count(), 9);
         assert!(text.chars().all(|character| "äöü".contains(character)));
         assert!(generate(&Alphabet::with_symbols(), 0, &mut SystemRandom).expose().is_empty());
+    }
+
+    #[test]
+    fn the_words_are_the_list_s_and_a_passphrase_is_made_of_them() {
+        let words: Vec<&str> = WORDS.lines().collect();
+        assert_eq!(words.len(), 6_usize.pow(5));
+        assert!(words.windows(2).all(|pair| pair[0] < pair[1]), "sorted, so each is there once");
+        assert_eq!(words.iter().map(|word| word.len()).max(), Some(LONGEST_WORD));
+        assert!(words.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')));
+        let made = passphrase(7, &mut SystemRandom);
+        let made: Vec<&str> = std::str::from_utf8(made.expose()).unwrap().split(' ').collect();
+        assert_eq!(made.len(), 7);
+        assert!(made.iter().all(|word| words.binary_search(word).is_ok()), "{made:?}");
+        assert_eq!((passphrase_bits(6), passphrase_bits(10)), (77, 129));
+        assert!(!is_weak(passphrase(6, &mut SystemRandom).expose(), &[]));
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "the terminal is opened for writing")]
 
+mod asker;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 
@@ -12,6 +14,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use vault_core::secret::{Passphrase, Secret};
 
 use crate::buffer::WipingBuffer;
+pub(crate) use asker::asker;
 
 /// The terminal to ask at, if there is one and asking is allowed. It is opened when it is needed.
 pub(crate) struct Prompt {
@@ -62,13 +65,17 @@ impl Prompt {
         self.terminal().is_ok()
     }
 
-    /// Asks for a passphrase that exists.
+    /// Whether anybody may be asked, there or elsewhere.
+    pub(crate) fn is_allowed(&self) -> bool {
+        self.allowed
+    }
+
+    /// Asks for something secret that exists: a passphrase, a recovery code.
     ///
     /// # Errors
     /// See [`PromptError`].
-    pub(crate) fn passphrase(&mut self, question: &str) -> Result<Passphrase, PromptError> {
-        let typed = self.hidden(question, MAX_PASSPHRASE, Empty::Refused)?;
-        Ok(Passphrase::new(typed.expose().to_vec()))
+    pub(crate) fn hidden_line(&mut self, question: &str) -> Result<Secret, PromptError> {
+        self.hidden(question, MAX_PASSPHRASE, Empty::Refused)
     }
 
     /// Asks twice for a new passphrase.
@@ -104,6 +111,40 @@ impl Prompt {
         let terminal = self.terminal()?;
         let answer = ask(terminal, &format!("{question} [y/N] "), Echo::On, MAX_LINE)?;
         Ok(matches!(answer.expose(), b"y" | b"Y" | b"yes" | b"Yes" | b"YES"))
+    }
+
+    /// Asks for something that is no secret, and shows what is typed.
+    ///
+    /// # Errors
+    /// See [`PromptError`].
+    pub(crate) fn shown(&mut self, question: &str) -> Result<Secret, PromptError> {
+        let terminal = self.terminal()?;
+        ask(terminal, question, Echo::On, MAX_LINE)
+    }
+
+    /// Shows lines on a screen of their own until a line is typed, and leaves no trace of either: such a screen is not kept for
+    /// scrolling back.
+    ///
+    /// # Errors
+    /// See [`PromptError`].
+    pub(crate) fn shown_once(&mut self, lines: &[String], question: &str) -> Result<Secret, PromptError> {
+        let terminal = self.terminal()?;
+        let screen = OtherScreen::enter(terminal).map_err(PromptError::Terminal)?;
+        for line in lines {
+            let line = zeroize::Zeroizing::new(format!("{line}\r\n"));
+            write_all(terminal, line.as_bytes()).map_err(PromptError::Terminal)?;
+        }
+        let typed = ask(terminal, question, Echo::On, MAX_LINE);
+        drop(screen);
+        typed
+    }
+
+    /// Asks for a line that is no secret, and shows it.
+    ///
+    /// # Errors
+    /// See [`PromptError`].
+    pub(crate) fn line(&mut self, question: &str) -> Result<Secret, PromptError> {
+        ask(self.terminal()?, &format!("{question}: "), Echo::On, MAX_LINE)
     }
 
     fn terminal(&mut self) -> Result<&mut File, PromptError> {
@@ -219,6 +260,24 @@ impl Drop for QuietMode {
     }
 }
 
+/// The terminal's other screen, until dropped.
+struct OtherScreen(File);
+
+impl OtherScreen {
+    fn enter(terminal: &File) -> io::Result<Self> {
+        let screen = Self(terminal.try_clone()?);
+        write_all(terminal, b"\x1b[?1049h\x1b[2J\x1b[H")?;
+        Ok(screen)
+    }
+}
+
+impl Drop for OtherScreen {
+    fn drop(&mut self) {
+        // For terminals that have no other screen: at least nothing stays on this one.
+        let _ = write_all(&self.0, b"\x1b[2J\x1b[H\x1b[?1049l");
+    }
+}
+
 struct Keys<'a>(&'a File);
 
 impl Iterator for Keys<'_> {
@@ -318,7 +377,8 @@ mod tests {
     fn without_a_terminal_every_question_fails_at_once() {
         let mut prompt = Prompt::never();
         assert!(!prompt.can_ask());
-        assert!(matches!(prompt.passphrase("passphrase"), Err(PromptError::NoTerminal)));
+        assert!(!prompt.is_allowed());
+        assert!(matches!(prompt.hidden_line("passphrase"), Err(PromptError::NoTerminal)));
         assert!(matches!(prompt.new_secret("secret"), Err(PromptError::NoTerminal)));
         assert!(matches!(prompt.confirm("sure?"), Err(PromptError::NoTerminal)));
     }

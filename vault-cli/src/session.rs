@@ -1,8 +1,10 @@
 //! An unlocked vault, as commands see it. They know this trait alone, not where the keys are.
 
 mod local;
+mod pins;
 mod remote;
 mod sent;
+mod slots;
 mod unlock;
 
 use std::collections::BTreeMap;
@@ -16,16 +18,22 @@ use vault_core::format::lines::FormatError;
 use vault_core::format::slot::{Label, SlotId, SlotLine};
 use vault_core::keys::age::IdentityFileError;
 use vault_core::keys::machine::MachineKeyError;
+use vault_core::keys::recovery::RecoveryCodeError;
 use vault_core::secret::Secret;
 use vault_core::store::{ReplaceError, StoreError};
 use vault_core::vault::edit::{NewValue, Outcome, Update};
 use vault_core::vault::salvage::SalvageError;
-use vault_core::vault::{Counts, LogRecord, UnlockFailure, Value};
+use vault_core::vault::{Counts, LogRecord, StillLocked, UnlockFailure, Value};
 
 pub(crate) use local::{Local, attachment, open_locked};
+pub(crate) use pins::{PathPins, PinError, PinFacts, Terms, Unpinned};
 pub(crate) use remote::Remote;
 pub(crate) use sent::to_be_sent;
-pub(crate) use unlock::{Credentials, credentials, has_passphrase, new_passphrase, policy, work};
+pub(crate) use slots::SlotEdit;
+pub(crate) use unlock::{
+    Credentials, can_ask, credentials, has_passphrase, keyring, keyrings, new_passphrase, policy, slot_asker,
+    work,
+};
 
 use crate::agent::AgentError;
 use crate::input::Place;
@@ -189,10 +197,15 @@ pub(crate) struct Facts {
     pub(crate) seals: usize,
     /// How many rotations there have been.
     pub(crate) epoch: u64,
+    /// The epoch in which a slot was last removed whose holder has no other: they could read what was last changed in it or
+    /// before.
+    pub(crate) removal: Option<u64>,
     /// The label of the slot that was opened.
     pub(crate) slot: Option<String>,
     /// The options or variables that named what it was opened with.
     pub(crate) sources: Vec<&'static str>,
+    /// What this machine remembers of the vault.
+    pub(crate) pins: Option<PinFacts>,
 }
 
 /// Why a vault cannot be used.
@@ -236,10 +249,14 @@ pub(crate) enum SessionError {
     Identities(Place, IdentityFileError),
     /// What was given as a machine key is none.
     MachineKey(Place, MachineKeyError),
+    /// What was given as a recovery code is none.
+    RecoveryCode(Place, RecoveryCodeError),
     /// No slot can have this label.
     Label(String),
     /// The vault was rotated or replaced between reading and saving.
     Replaced(PathBuf),
+    /// A key slot is not what it was when it was read.
+    SlotChanged(String),
     /// A field has another value than when it was read.
     ChangedMeanwhile(EntryName),
     /// A field is there, and was to be new.
@@ -248,6 +265,8 @@ pub(crate) enum SessionError {
     Edit(PathBuf, EditError),
     /// The change cannot be saved.
     Save(PathBuf, ReplaceError),
+    /// It is not the vault that is meant, or not the newest state of it, as far as this machine knows.
+    Pin(PathBuf, Box<PinError>),
     /// Nothing can be recovered of a damaged file.
     Salvage(PathBuf, SalvageError),
     /// A value has more bytes than allowed.
@@ -291,6 +310,20 @@ pub(crate) fn obey(path: &Path, rules: &Policy, broken: Vec<String>) -> Result<(
 pub(crate) fn obey_with_slots(path: &Path, uuid: [u8; 16], slots: &[SlotLine]) -> Result<(), SessionError> {
     let rules = Policy::beside(path).map_err(SessionError::Policy)?;
     obey(path, &rules, rules.of_vault(uuid, slots))
+}
+
+impl SessionError {
+    /// It is not the vault that is meant.
+    pub(crate) fn pin(path: &Path, error: PinError) -> Self {
+        Self::Pin(path.to_owned(), Box::new(error))
+    }
+
+    /// A vault that was not unlocked.
+    pub(crate) fn of_still_locked(path: &Path, still: StillLocked) -> Self {
+        let slots = still.vault.slots().iter();
+        let slots = slots.map(|slot| (slot.label.as_str().to_owned(), slot.kind.name().to_owned()));
+        Self::Unlock { path: path.to_owned(), reason: still.reason, slots: slots.collect() }
+    }
 }
 
 /// The label that `--slot` names.

@@ -1,5 +1,7 @@
 //! System calls that shape the process itself.
 
+pub(crate) mod askpass;
+pub(crate) mod creds;
 pub(crate) mod detach;
 pub(crate) mod editor;
 pub(crate) mod git;

@@ -15,6 +15,8 @@ mod formats;
 mod guards;
 #[path = "cli/integrity.rs"]
 mod integrity;
+#[path = "cli/pins.rs"]
+mod pins;
 #[path = "cli/secrecy.rs"]
 mod secrecy;
 #[path = "cli/support.rs"]

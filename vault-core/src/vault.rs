@@ -40,6 +40,7 @@ mod entry;
 mod log;
 pub mod merge;
 
+pub mod pin;
 pub mod restart;
 pub mod salvage;
 pub mod slots;

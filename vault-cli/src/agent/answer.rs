@@ -604,14 +604,15 @@ fn locked(path: &Path, what: &str) -> Refusal {
     told("agent-locked", 4, format!("the agent does not hold {what}: {}", crate::escape::quoted_path(path)))
 }
 
-fn facts(vault: &UnlockedVault, is_older: bool) -> message::Facts {
-    let slot = vault.slots().iter().find(|slot| Some(slot.id) == vault.opened_by());
+fn facts(vault: &Arc<UnlockedVault>, is_older: bool) -> message::Facts {
+    let facts = Local::of(Path::new("/"), Arc::clone(vault)).facts();
     message::Facts {
-        generation: vault.generation(),
-        seals: vault.seals() as u64,
-        epoch: vault.roster().epoch,
-        slot: slot.map(|slot| slot.label.as_str().to_owned()),
+        generation: facts.generation,
+        seals: facts.seals as u64,
+        epoch: facts.epoch,
+        slot: facts.slot,
         older: is_older.then_some(Flag),
+        removal: facts.removal,
     }
 }
 
@@ -620,6 +621,9 @@ fn credential(credential: message::Credential) -> Result<Credential, SessionErro
     Ok(match credential {
         message::Credential::Passphrase(secret) => {
             Credential::Passphrase(Passphrase::new(secret.expose().to_vec()))
+        }
+        message::Credential::RecoveryCode(secret) => {
+            Credential::RecoveryCode(Passphrase::new(secret.expose().to_vec()))
         }
         message::Credential::Identities(text) => parse_identities(&text)
             .map(Credential::Identities)

@@ -81,6 +81,9 @@ pub(crate) struct List {
     /// Only entries in conflict after a merge
     #[arg(long)]
     pub(crate) conflicts: bool,
+    /// Only entries that somebody who was removed could read, and that were not changed since
+    #[arg(long)]
+    pub(crate) exposed: bool,
 }
 
 /// Show all of an entry but its secrets
@@ -150,12 +153,12 @@ pub(crate) struct Edit {
     pub(crate) no_expiry: bool,
 }
 
-/// Make a random password and store it, or print it
+/// Make a random password or passphrase and store it, or print it
 ///
 /// With a name, the password is stored and not printed unless --print is given. Without one, it is printed.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  vault generate db/password\n  vault generate db/password --length 40 --symbols\n  vault generate"
+    after_help = "Examples:\n  vault generate db/password\n  vault generate db/password --length 40 --symbols\n  vault generate\n  vault generate --passphrase --words 7"
 )]
 pub(crate) struct Generate {
     /// The entry
@@ -172,6 +175,12 @@ pub(crate) struct Generate {
     /// Exactly these characters
     #[arg(long, value_name = "CHARACTERS", conflicts_with = "symbols")]
     pub(crate) characters: Option<String>,
+    /// Make a passphrase of words, for people to type
+    #[arg(long, conflicts_with_all = ["length", "symbols", "characters"])]
+    pub(crate) passphrase: bool,
+    /// Number of words, each worth almost 13 bits
+    #[arg(long, value_name = "N", default_value_t = crate::password::DEFAULT_WORDS, value_parser = clap::value_parser!(u32).range(3..=64), requires = "passphrase")]
+    pub(crate) words: u32,
     /// Print the password although it is stored
     #[arg(long)]
     pub(crate) print: bool,

@@ -4,32 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-/// Who can open a new vault
-#[derive(Debug, Args)]
-pub(crate) struct NewSlots {
-    /// Add a slot for an age recipient (repeatable)
-    #[arg(long, value_name = "RECIPIENT")]
-    pub(crate) age: Vec<String>,
-    /// Add a slot for a machine, and print its key once
-    #[arg(long)]
-    pub(crate) machine: bool,
-    /// Add a slot for a passphrase, beside --age or --machine
-    #[arg(long)]
-    pub(crate) passphrase: bool,
-    /// Read the new vault's passphrase from a file ("-": standard input)
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
-    pub(crate) new_passphrase_file: Option<PathBuf>,
-    /// Memory that each try of a passphrase costs, from 19MiB
-    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse, default_value = "256MiB")]
-    pub(crate) kdf_memory: u64,
-}
-
-impl NewSlots {
-    /// Whether any was named.
-    pub(crate) fn is_named(&self) -> bool {
-        !self.age.is_empty() || self.machine || self.passphrase || self.new_passphrase_file.is_some()
-    }
-}
+use super::slots::NewSlots;
 
 /// Make a new vault
 ///
@@ -37,7 +12,7 @@ impl NewSlots {
 /// from changing the file's line ends.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  vault init\n  vault init --age age1… --age age1…\n  vault init --machine > machine.key\n  vault init --user"
+    after_help = "Examples:\n  vault init\n  vault init --recovery\n  vault init --age age1… --age age1…\n  vault init --machine > machine.key\n  vault init --user"
 )]
 pub(crate) struct Init {
     /// Make your own vault, which is used where there is no nearer one
@@ -193,6 +168,18 @@ pub(crate) struct Check {
 #[command(after_help = "Example:\n  vault status")]
 pub(crate) struct Status {}
 
+/// Accept a vault that was rotated or replaced, or an older state of it
+///
+/// This machine remembers which vault is at which path. Ask whoever rotated the vault whether the new id is the right one:
+/// "vault rotate" and "vault status" show it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  vault trust\n  vault trust --yes")]
+pub(crate) struct Trust {
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
 /// Print completions for a shell
 #[derive(Debug, Args)]
 #[command(
@@ -212,10 +199,12 @@ pub(crate) struct Man {
     pub(crate) folder: PathBuf,
 }
 
-/// Explain a command, the exit codes, or vault.toml
+/// Explain a command, the exit codes, the config file or vault.toml
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  vault help set\n  vault help exit-codes\n  vault help policy")]
+#[command(
+    after_help = "Examples:\n  vault help set\n  vault help exit-codes\n  vault help config\n  vault help policy"
+)]
 pub(crate) struct Help {
-    /// A command, "exit-codes", or "policy"
+    /// A command, "exit-codes", "config" or "policy"
     pub(crate) topic: Option<String>,
 }

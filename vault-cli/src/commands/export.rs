@@ -154,7 +154,7 @@ struct Precious(Vec<Metadata>);
 
 impl Precious {
     fn of(run: &Run<'_>, vault: &Path) -> Self {
-        let keys = unlock_files(&run.global.unlock.options(), &run.environment);
+        let keys = unlock_files(&run.global.unlock.options(), &run.environment, &run.config);
         let keys = keys.iter().map(|key| run.folder.join(key));
         let all: Vec<PathBuf> = keys.chain([vault.to_owned()]).collect();
         Self(all.iter().filter_map(|path| path.metadata().ok()).collect())

@@ -28,7 +28,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Fork) -> Result<Exit, Failure> 
         entries.into_iter().map(|entry| entry_change(&to, &from, entry)).collect::<Result<_, _>>()?;
     let count = changes.len();
     let fresh = slots::fresh(run, &to, pages, wanted, changes)?;
-    init::create(&to, &fresh.text)?;
+    init::create(run, &to, &fresh)?;
     run.voice.status(&Status::Done(format!("forked {count} entries into {}", quoted_path(&to))));
     init::report(run, &to, &fresh)
 }

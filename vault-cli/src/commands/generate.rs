@@ -10,16 +10,11 @@ use crate::cli::Generate;
 use crate::failure::Failure;
 use crate::message::{Exit, Status};
 use crate::output::Binary;
-use crate::password::{Alphabet, generate};
+use crate::password::{self, Alphabet};
 use crate::session::{Change, Expect};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Generate) -> Result<Exit, Failure> {
-    let alphabet = match &arguments.characters {
-        Some(characters) => Alphabet::of(characters)?,
-        None if arguments.symbols => Alphabet::with_symbols(),
-        None => Alphabet::letters_and_digits(),
-    };
-    let password = generate(&alphabet, usize::from(arguments.length), &mut SystemRandom);
+    let password = if arguments.passphrase { passphrase(run, arguments) } else { password(arguments)? };
     let Some(name) = &arguments.name else { return print(run, &password) };
 
     let name = entry_name(name)?;
@@ -33,6 +28,21 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Generate) -> Result<Exit, Failu
     let exit = set::store_saying(run, &mut session, change, printed, |name| Status::Stored(name))?;
     // Only once it is stored: a password that was seen and then lost would be used.
     if arguments.print && !run.global.json { print(run, &password) } else { Ok(exit) }
+}
+
+fn password(arguments: &Generate) -> Result<Secret, Failure> {
+    let alphabet = match &arguments.characters {
+        Some(characters) => Alphabet::of(characters)?,
+        None if arguments.symbols => Alphabet::with_symbols(),
+        None => Alphabet::letters_and_digits(),
+    };
+    Ok(password::generate(&alphabet, usize::from(arguments.length), &mut SystemRandom))
+}
+
+fn passphrase(run: &Run<'_>, arguments: &Generate) -> Secret {
+    let bits = password::passphrase_bits(arguments.words);
+    run.voice.status(&Status::Done(format!("{} of 7,776 words: {bits} bits", arguments.words)));
+    password::passphrase(arguments.words as usize, &mut SystemRandom)
 }
 
 fn print(run: &mut Run<'_>, password: &Secret) -> Result<Exit, Failure> {

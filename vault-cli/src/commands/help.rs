@@ -4,6 +4,7 @@ use clap::CommandFactory;
 
 use super::Run;
 use crate::cli::{Cli, Help};
+use crate::context::config;
 use crate::failure::Failure;
 use crate::message::{Exit, exit_codes};
 use crate::policy;
@@ -12,6 +13,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Help) -> Result<Exit, Failure> 
     let text = match arguments.topic.as_deref() {
         None => Cli::grammar().render_long_help().to_string(),
         Some("exit-codes") => exit_codes(),
+        Some("config") => config::help(),
         Some("policy") => policy::help(),
         Some(topic) => command_help(topic)?,
     };

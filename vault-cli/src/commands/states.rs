@@ -7,7 +7,7 @@ use vault_core::source::Source;
 use vault_core::vault::LockedVault;
 
 use super::Run;
-use crate::context::{Unlocker, unlock_sources};
+use crate::context::unlock_sources;
 use crate::failure::Failure;
 use crate::session::{self, Credentials, Local, Session, SessionError, has_passphrase};
 use crate::sys::revisions::Repository;
@@ -104,7 +104,7 @@ pub(super) fn can_unlock(run: &mut Run<'_>, locked: &LockedVault) -> bool {
 /// Whether something to unlock with was named, so that nobody has to be asked.
 pub(super) fn is_named(run: &Run<'_>) -> bool {
     let options = run.global.unlock.options();
-    unlock_sources(&options, &run.environment).iter().any(|source| !matches!(source.what, Unlocker::Terminal))
+    unlock_sources(&options, &run.environment, &run.config).iter().any(|source| !source.what.asks())
 }
 
 /// An older state that no slot opens may have been written before a rotation, with slots of its own.

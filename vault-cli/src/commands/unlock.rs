@@ -10,14 +10,15 @@ use crate::cli::Unlock;
 use crate::escape::quoted_path;
 use crate::failure::Failure;
 use crate::message::{Exit, Status};
-use crate::session::{SessionError, has_passphrase, open_locked, to_be_sent};
+use crate::session::{SessionError, open_locked, to_be_sent};
 use crate::time::shown_span;
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Unlock) -> Result<Exit, Failure> {
     let path = run.location()?.path;
     // Whether it is one, and what opens it, before anybody is asked.
     let locked = open_locked(&path)?;
-    let credentials = to_be_sent(run, &path, has_passphrase(&locked), arguments.stdin)?;
+    run.pins(&path)?.check_id(locked.id()).map_err(|error| SessionError::pin(&path, error))?;
+    let credentials = to_be_sent(run, &path, &locked, arguments.stdin)?;
     let places = Places::of(&run.environment);
     start(&places).map_err(SessionError::Agent)?;
     let vault = VaultPath::new(&path)

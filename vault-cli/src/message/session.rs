@@ -4,19 +4,21 @@ use std::path::Path;
 
 use vault_core::error::{EditError, VerifyError};
 use vault_core::format::lines::FormatError;
-use vault_core::keys::UnlockError;
+use vault_core::keys::{Unavailable, UnlockError};
 use vault_core::store::{ReplaceError, StoreError};
 use vault_core::vault::UnlockFailure;
+use vault_core::vault::pin::SlotNews;
 use vault_core::vault::salvage::SalvageError;
 
-use super::Message;
 use super::catalogue::{self as kinds, Kind};
 use super::text::{caused, word};
+use super::{Message, slots};
 use crate::context::attributes;
-use crate::escape::{quoted, quoted_path};
+use crate::escape::{escaped, quoted, quoted_path};
+use crate::failure::SlotFailure;
 use crate::input::Place;
 use crate::policy::{PolicyError, Problem};
-use crate::session::SessionError;
+use crate::session::{PinError, SessionError, Unpinned};
 use crate::size::shown;
 
 /// What is said when a vault cannot be used.
@@ -44,6 +46,11 @@ pub(super) fn message(error: &SessionError) -> Message {
             kinds::BAD_IDENTITIES,
             format!("cannot use the machine key in {}: {error}", from(place)),
         ),
+        SessionError::RecoveryCode(place, error) => Message::new(
+            kinds::BAD_IDENTITIES,
+            format!("cannot use the recovery code in {}: {error}", from(place)),
+        )
+        .hint("nothing was tried; compare it with the paper, group by group"),
         SessionError::Label(label) => {
             Message::new(kinds::BAD_LABEL, format!("{} cannot be the label of a key slot", quoted(label)))
                 .hint("a label has 1 to 64 letters, digits, and \".\", \"_\", \"@\", \"-\"")
@@ -53,6 +60,7 @@ pub(super) fn message(error: &SessionError) -> Message {
             format!("cannot change vault {}: it was rotated or replaced meanwhile", quoted_path(path)),
         )
         .hint("nothing was saved; run the command again"),
+        SessionError::SlotChanged(label) => slots::message(&SlotFailure::ChangedMeanwhile(label.clone())),
         SessionError::ChangedMeanwhile(name) => Message::new(
             kinds::COMMIT_CONFLICT,
             format!(
@@ -68,6 +76,7 @@ pub(super) fn message(error: &SessionError) -> Message {
         .hint("nothing was changed"),
         SessionError::Edit(path, error) => edit(path, error),
         SessionError::Save(path, error) => save(path, error),
+        SessionError::Pin(path, error) => pin(path, error),
         SessionError::Salvage(path, SalvageError::Format(error)) => format(path, error),
         SessionError::Salvage(path, SalvageError::Denied(error)) => {
             unlock(path, &UnlockFailure::Denied(error.clone()), &[])
@@ -88,6 +97,87 @@ pub(super) fn message(error: &SessionError) -> Message {
         )
         .hint("nothing was stored; up to 1 GiB can be allowed with --max-size"),
     }
+}
+
+fn pin(path: &Path, error: &PinError) -> Message {
+    let vault = quoted_path(path);
+    match error {
+        PinError::NotNamed { found } => Message::new(
+            kinds::OTHER_VAULT,
+            format!("cannot use vault {vault}: it is not the one that VAULT_ID or --vault-id names"),
+        )
+        .hint(format!("its id is {found}"))
+        .hint("if it was rotated on purpose, name the new id; else somebody replaced it: compare with git or a backup"),
+        PinError::OtherVault { pinned, found } => Message::new(
+            kinds::OTHER_VAULT,
+            format!("cannot use vault {vault}: it was rotated or replaced since this machine last saw it"),
+        )
+        .hint(format!("it was {pinned}"))
+        .hint(format!("now it is {found}"))
+        .hint("if a colleague says that this is right, accept it with: vault trust"),
+        PinError::Older { generation, seen } => older(path, *generation, *seen, true),
+        PinError::Unpinned(why) => unpinned(path, why),
+    }
+}
+
+/// What is said of a vault that lacks something that was seen.
+pub(super) fn older(path: &Path, generation: u64, seen: u64, changing: bool) -> Message {
+    let vault = quoted_path(path);
+    let it = if changing { format!("cannot change vault {vault}: it") } else { format!("vault {vault}") };
+    let text = if generation < seen {
+        format!("{it} is older than the last one seen here (generation {generation}, seen {seen})")
+    } else {
+        format!("{it} lacks changes that were seen here (generation {generation}, seen {seen})")
+    };
+    Message::new(kinds::ROLLED_BACK, text)
+        .hint("a checkout or a reset to an older commit does this, and a restored backup; so does whoever withholds changes")
+        .hint("if it is meant, say so with: --allow-rollback")
+}
+
+/// What is said when this machine cannot remember a vault.
+pub(super) fn unpinned(path: &Path, why: &Unpinned) -> Message {
+    let vault = quoted_path(path);
+    let text = match why {
+        Unpinned::Damaged(file) => {
+            let file = quoted_path(file);
+            return Message::new(
+                kinds::NOT_PINNED,
+                format!(
+                    "what this machine remembered of vault {vault} cannot be read, and begins anew ({file})"
+                ),
+            );
+        }
+        other => other.text(),
+    };
+    Message::new(kinds::NOT_PINNED, format!("nothing is remembered of vault {vault} on this machine: {text}"))
+        .hint("an older or another vault in its place would not be noticed; name it with VAULT_ID, as \"vault status\" shows it")
+}
+
+/// What is said of a slot that could not be tried, while another one opened.
+pub(super) fn slot_unavailable(label: &str, why: &Unavailable) -> Message {
+    Message::new(kinds::SLOT_UNAVAILABLE, unavailable(label, why))
+}
+
+/// The reason may be another program's words.
+fn unavailable(label: &str, why: &Unavailable) -> String {
+    format!("key slot {} is unavailable: {}", quoted(label), escaped(&why.to_string()))
+}
+
+/// What is said when slots were added or removed.
+pub(super) fn slots_changed(path: &Path, news: &[SlotNews]) -> Message {
+    let mut message = Message::new(
+        kinds::SLOTS_CHANGED,
+        format!("who can open vault {} has changed since this machine last looked", quoted_path(path)),
+    );
+    for one in news {
+        let (what, label, kind, by, time) = match one {
+            SlotNews::Added { label, kind, by, time } => ("added", label, kind, by, time),
+            SlotNews::Removed { label, kind, by, time } => ("removed", label, kind, by, time),
+        };
+        let (label, by, time) = (quoted(label), quoted(by), crate::time::shown(*time));
+        message = message.hint(format!("slot {label} ({kind}) was {what} by {by} on {time}"));
+    }
+    message
 }
 
 fn policy(error: &PolicyError) -> Message {
@@ -115,6 +205,7 @@ fn from(place: &Place) -> String {
         Place::File(path) => quoted_path(path),
         Place::Descriptor(number) => format!("file descriptor {number}"),
         Place::Variable(name) => format!("the variable {name}"),
+        Place::Typed => "what you typed".to_owned(),
     }
 }
 
@@ -229,6 +320,10 @@ fn unlock(path: &Path, failure: &UnlockFailure, slots: &[(String, String)]) -> M
                 );
                 if slots.is_empty() { message } else { message.hint(format!("the key slots are: {slots}")) }
             }
+            UnlockError::Unavailable(skipped) => {
+                cannot(kinds::SLOT_UNAVAILABLE, unavailable(skipped.label.as_str(), &skipped.why))
+                    .hint(format!("the key slots are: {slots}"))
+            }
             UnlockError::NoSuchSlot { label } => {
                 cannot(kinds::NO_SUCH_SLOT, format!("no key slot has the label {}", quoted(label.as_str())))
                     .hint(format!("the key slots are: {slots}"))
@@ -308,6 +403,7 @@ fn edit(path: &Path, error: &EditError) -> Message {
             Message::new(kinds::TOO_LARGE, format!("cannot change vault {vault}: {error}"))
                 .hint("nothing was stored; compacting may make room: vault compact")
         }
+        EditError::LabelTaken(label) => slots::label_taken(label.as_str()),
         EditError::NothingChanged => {
             Message::new(kinds::NOTHING_CHANGED, format!("cannot change vault {vault}: nothing would change"))
         }

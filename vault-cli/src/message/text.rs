@@ -6,15 +6,16 @@ use vault_core::format::entry::NameError;
 use vault_core::keys::age::RecipientError;
 
 use super::catalogue::{self as kinds};
-use super::{Message, Warning, session, usage};
+use super::{Message, Warning, session, slots, usage};
 use crate::codec::{CodecError, Problem};
-use crate::context::ContextError;
+use crate::context::{ConfigError, ConfigProblem, ContextError};
 use crate::escape::{escaped, quoted, quoted_path};
 use crate::failure::{EditorError, ExportNameProblem, Failure};
 use crate::input::{InputError, Place};
 use crate::output::OutputError;
 use crate::password::AlphabetError;
 use crate::prompt::PromptError;
+use crate::sys::askpass::AskError;
 use crate::sys::revisions::GitError;
 
 /// What is said about a failure.
@@ -38,9 +39,15 @@ pub(super) fn message(failure: &Failure) -> Message {
         .hint("name the file that holds it, or use VAULT_MACHINE_KEY or VAULT_IDENTITY"),
         Failure::UnknownTopic(topic) => {
             Message::new(kinds::UNKNOWN_TOPIC, format!("no help on {}", quoted(topic)))
-                .hint("topics are the commands, exit-codes and policy; see: vault help")
+                .hint("topics are the commands, config, exit-codes and policy; see: vault help")
         }
         Failure::Context(error) => context(error),
+        Failure::Config(error) => config(error),
+        Failure::VaultId(text) => Message::new(
+            kinds::BAD_VAULT_ID,
+            format!("{} names no vault", quoted(&shortened(text))),
+        )
+        .hint("VAULT_ID and --vault-id take what \"vault status\" shows as id; several are separated by commas"),
         Failure::CurrentFolder(error) => {
             caused(kinds::NO_CURRENT_FOLDER, "cannot read the current folder", error)
         }
@@ -55,6 +62,13 @@ pub(super) fn message(failure: &Failure) -> Message {
             .hint("leave secrets out of the report; the vault is the old or the new one, never half of each"),
         Failure::Input(error) => input(error),
         Failure::Prompt { error, asking } => prompt(error, asking),
+        Failure::Asker { program, error, asking } => asker(program, error, asking),
+        Failure::WeakPassphrase => Message::new(
+            kinds::WEAK_PASSPHRASE,
+            "refusing a passphrase that is easy to guess: whoever has a copy of the repository can try as many as they like",
+        )
+        .hint(DICEWARE)
+        .hint("to use it nonetheless, add: --weak-passphrase"),
         Failure::Output(error) => output(error),
         Failure::Alphabet(error) => alphabet(*error),
         Failure::Import { path, error } => import(path, error),
@@ -167,6 +181,7 @@ pub(super) fn message(failure: &Failure) -> Message {
             format!("cannot salvage {}: no entry in it opens", quoted_path(path)),
         )
         .hint("nothing was written"),
+        Failure::Slot(failure) => slots::message(failure),
         Failure::Revision(error) => revision(error),
         Failure::ConflictsLeft { path, names } => {
             let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
@@ -214,6 +229,15 @@ pub(super) fn warning(warning: &Warning) -> Message {
             "the agent is of another version of this program, and is not used",
         )
         .hint("end it with its own version of: vault agent stop; then unlock again"),
+        Warning::OlderThanSeen { path, generation, seen } => session::older(path, *generation, *seen, false),
+        Warning::Unpinned(path, why) => session::unpinned(path, why),
+        Warning::SlotsChanged(path, news) => session::slots_changed(path, news),
+        Warning::SlotUnavailable(label, why) => session::slot_unavailable(label, why),
+        Warning::WeakPassphrase => Message::new(
+            kinds::WEAK_PASSPHRASE,
+            "this passphrase is easy to guess for whoever has a copy of the vault",
+        )
+        .hint(DICEWARE),
         Warning::NoAttributes(line) => Message::new(
             kinds::NO_GITATTRIBUTES,
             "git may change the vault's line ends: .gitattributes has no line for it",
@@ -259,6 +283,26 @@ fn context(error: &ContextError) -> Message {
     }
 }
 
+fn config(error: &ConfigError) -> Message {
+    let path = quoted_path(&error.path);
+    let wrong = |text: String| Message::new(kinds::BAD_CONFIG, text).hint("see: vault help config");
+    match &error.problem {
+        ConfigProblem::Unreadable(error) => {
+            caused(kinds::BAD_CONFIG, &format!("cannot read the config file {path}"), error)
+        }
+        ConfigProblem::Syntax(line) => {
+            let line = line.map(|line| format!(" in line {line}")).unwrap_or_default();
+            wrong(format!("cannot use the config file {path}: it is no TOML{line}"))
+        }
+        ConfigProblem::UnknownKey(key) => {
+            wrong(format!("cannot use the config file {path}: there is no key {}", quoted(&shortened(key))))
+        }
+        ConfigProblem::Value { key, expected } => {
+            wrong(format!("cannot use the config file {path}: {} has to be {expected}", quoted(key)))
+        }
+    }
+}
+
 fn input(error: &InputError) -> Message {
     match error {
         InputError::StdinClaimed { first, second } => Message::new(
@@ -285,6 +329,7 @@ fn place(place: &Place) -> String {
         Place::File(path) => quoted_path(path),
         Place::Descriptor(number) => format!("file descriptor {number}"),
         Place::Variable(name) => format!("the variable {name}"),
+        Place::Typed => "what you typed".to_owned(),
     }
 }
 
@@ -320,7 +365,30 @@ fn prompt(error: &PromptError, asking: &str) -> Message {
     }
 }
 
-fn output(error: &OutputError) -> Message {
+const DICEWARE: &str = "make one that is not with: vault generate --passphrase";
+
+fn asker(program: &std::ffi::OsStr, error: &AskError, asking: &str) -> Message {
+    let program = quoted(&program.to_string_lossy());
+    match error {
+        AskError::NotStarted(error) => {
+            caused(kinds::ASKER_FAILED, &format!("cannot ask for {asking}: {program} does not start"), error)
+        }
+        AskError::Dismissed => Message::new(
+            kinds::PROMPT_DISMISSED,
+            format!("cannot ask for {asking}: {program} was dismissed, or could not show its question"),
+        ),
+        AskError::Failed => Message::new(
+            kinds::ASKER_FAILED,
+            format!("cannot ask for {asking}: {program} broke off, or does not answer as it should"),
+        ),
+        AskError::TooLong(limit) => Message::new(
+            kinds::INPUT_TOO_LONG,
+            format!("cannot use {asking}: it has more than {}", crate::size::shown(*limit as u64)),
+        ),
+    }
+}
+
+pub(super) fn output(error: &OutputError) -> Message {
     match error {
         OutputError::Write(error) => {
             caused(kinds::OUTPUT_FAILED, "cannot write the whole result to standard output", error)
@@ -460,7 +528,7 @@ pub(super) fn caused(kind: &'static super::Kind, what: &str, error: &io::Error) 
 }
 
 /// A name as it can be pasted into a shell.
-pub(super) fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,".contains(&byte);
     if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) {
         return text.to_owned();

@@ -17,8 +17,9 @@ use vault_core::vault::diff::Difference;
 use vault_core::vault::edit::{Edit, NewValue, Outcome, Saved, Update};
 use vault_core::vault::{Counts, LockedVault, UnlockFailure, UnlockedVault, Value};
 
-use super::{Change, Committed, Expect, Facts, Log, Opened, Session, SessionError, obey};
-use crate::message::{Status, Voice};
+use super::{Change, Committed, Expect, Facts, Log, Opened, PathPins, PinError, Session, SessionError, obey};
+use crate::failure::Failure;
+use crate::message::{Status, Voice, Warning};
 use crate::policy::Policy;
 
 /// Reads a vault as far as that goes without a key.
@@ -33,13 +34,14 @@ pub(crate) fn open_locked(path: &Path) -> Result<LockedVault, SessionError> {
 /// A vault whose master key is in this process.
 pub(crate) struct Local {
     path: PathBuf,
-    vault: Arc<UnlockedVault>,
-    author: String,
-    now: u64,
+    pub(super) vault: Arc<UnlockedVault>,
+    pub(super) author: String,
+    pub(super) now: u64,
     sources: Vec<&'static str>,
     voice: Option<Voice>,
     /// A log with more seals is restarted by the save that finds it so long.
     longest_log: usize,
+    pins: Option<PathPins>,
 }
 
 impl Local {
@@ -55,15 +57,7 @@ impl Local {
     ) -> Result<Self, SessionError> {
         match locked.unlock(credentials, policy) {
             Ok(vault) => Ok(Self::of(path, vault)),
-            Err(still) => {
-                let slots = still
-                    .vault
-                    .slots()
-                    .iter()
-                    .map(|slot| (slot.label.as_str().to_owned(), slot.kind.name().to_owned()));
-                let slots = slots.collect();
-                Err(SessionError::Unlock { path: path.to_owned(), reason: still.reason, slots })
-            }
+            Err(still) => Err(SessionError::of_still_locked(path, *still)),
         }
     }
 
@@ -77,6 +71,7 @@ impl Local {
             sources: Vec::new(),
             voice: None,
             longest_log: usize::MAX,
+            pins: None,
         }
     }
 
@@ -121,6 +116,36 @@ impl Local {
     pub(crate) fn by(mut self, author: String, now: u64) -> Self {
         (self.author, self.now) = (author, now);
         self
+    }
+
+    /// Compares the vault with what this machine remembers, says what there is to say, and remembers it from now on.
+    ///
+    /// # Errors
+    /// [`SessionError::Pin`], [`SessionError::Verify`]; warnings, with `--strict`.
+    pub(crate) fn with_pins(mut self, mut pins: PathPins, voice: Voice) -> Result<Self, Failure> {
+        let seen = pins.opened(&self.vault).map_err(|error| self.broken(error))?;
+        let seen = seen.map_err(|error| self.pin(error))?;
+        if let Some(why) = seen.damaged {
+            voice.warn(Warning::Unpinned(self.path.clone(), why))?;
+        }
+        // Remembered before it is said: with --strict, saying it ends the run, and it is to be said once.
+        let shown = seen.news.is_empty() || voice.is_heard();
+        if shown {
+            pins.keep(&self.vault).map_err(|error| self.pin(error))?;
+        }
+        if !seen.news.is_empty() {
+            voice.warn(Warning::SlotsChanged(self.path.clone(), seen.news))?;
+        }
+        if let Some((generation, seen)) = seen.older {
+            voice.warn(Warning::OlderThanSeen { path: self.path.clone(), generation, seen })?;
+        }
+        self.pins = Some(pins);
+        Ok(self)
+    }
+
+    /// The vault itself, for what this machine remembers of it.
+    pub(crate) fn vault(&self) -> &UnlockedVault {
+        &self.vault
     }
 
     /// Says so when it has to wait.
@@ -238,7 +263,7 @@ impl Local {
     }
 
     /// Locks, and reads what is stored now.
-    fn lock(&self) -> Result<(Lock, UnlockedVault), SessionError> {
+    pub(super) fn lock(&mut self) -> Result<(Lock, UnlockedVault), SessionError> {
         let store = |error| SessionError::Store(self.path.clone(), error);
         let lock = match store::lock_within(&self.path, SILENCE) {
             Err(StoreError::Busy) => {
@@ -255,7 +280,10 @@ impl Local {
         let locked = LockedVault::open(Arc::new(snapshot))
             .map_err(|error| SessionError::Format(self.path.clone(), error))?;
         match locked.unlock_as(&self.vault) {
-            Ok(vault) => Ok((lock, vault)),
+            Ok(vault) => {
+                self.check_pins(&vault)?;
+                Ok((lock, vault))
+            }
             Err(still) => Err(match still.reason {
                 UnlockFailure::Denied(UnlockError::NoSlotMatches { .. }) => {
                     SessionError::Replaced(self.path.clone())
@@ -266,8 +294,35 @@ impl Local {
         }
     }
 
-    fn save(&self, lock: Lock, saved: &Saved) -> Result<(), SessionError> {
-        lock.replace(&saved.text).map(drop).map_err(|error| SessionError::Save(self.path.clone(), error))
+    pub(super) fn save(
+        &mut self,
+        lock: Lock,
+        before: &UnlockedVault,
+        saved: &Saved,
+    ) -> Result<(), SessionError> {
+        let stored =
+            lock.replace(&saved.text).map_err(|error| SessionError::Save(self.path.clone(), error))?;
+        // It is stored: what cannot be read of it again is said by whoever reads it next.
+        if let (Some(pins), Ok(stored)) = (&mut self.pins, LockedVault::open(Arc::new(stored))) {
+            pins.saved(before, &stored, saved);
+        }
+        Ok(())
+    }
+
+    /// Nothing is changed in a vault that is older than what was seen here.
+    fn check_pins(&mut self, vault: &UnlockedVault) -> Result<(), SessionError> {
+        let Some(pins) = &mut self.pins else { return Ok(()) };
+        let checked = pins.before_change(vault);
+        let unpinned = checked.map_err(|error| self.broken(error))?.map_err(|error| self.pin(error))?;
+        if let (Some(why), Some(voice)) = (unpinned, self.voice) {
+            let warning = Warning::Unpinned(self.path.clone(), why.clone());
+            voice.warn(warning).map_err(|_| self.pin(PinError::Unpinned(why)))?;
+        }
+        Ok(())
+    }
+
+    fn pin(&self, error: PinError) -> SessionError {
+        SessionError::pin(&self.path, error)
     }
 
     /// Fails if the vault, or a name that these changes give, is against the rules beside the vault.
@@ -287,7 +342,7 @@ impl Local {
         SessionError::Verify(self.path.clone(), error)
     }
 
-    fn cannot(&self, error: EditError) -> SessionError {
+    pub(super) fn cannot(&self, error: EditError) -> SessionError {
         match error {
             EditError::Verify(error) => self.broken(error),
             error => SessionError::Edit(self.path.clone(), error),
@@ -343,7 +398,7 @@ impl Session for Local {
         let (lock, vault) = self.lock()?;
         self.obey(&vault, &changes)?;
         let (saved, outcomes) = self.apply(&vault, changes, progress)?;
-        self.save(lock, &saved)?;
+        self.save(lock, &vault, &saved)?;
         let is_long = vault.seals() >= self.longest_log || vault.log_bytes() >= LARGEST_LOG;
         if is_long && self.longest_log != usize::MAX {
             // The change is stored. If the log cannot be restarted now, the next save will try again.
@@ -359,7 +414,7 @@ impl Session for Local {
         let saved = vault
             .compact(pages, &self.author, None, self.now, &mut SystemRandom)
             .map_err(|error| self.cannot(error))?;
-        self.save(lock, &saved)?;
+        self.save(lock, &vault, &saved)?;
         Ok(Committed { outcomes: Vec::new(), generation: saved.generation })
     }
 
@@ -374,8 +429,10 @@ impl Session for Local {
             generation: self.vault.generation(),
             seals: self.vault.seals(),
             epoch: self.vault.roster().epoch,
+            removal: self.removal(),
             slot: slot.map(|slot| slot.label.as_str().to_owned()),
             sources: self.sources.clone(),
+            pins: self.pins.as_ref().map(|pins| pins.facts(&self.vault.id())),
         }
     }
 

@@ -308,6 +308,8 @@ impl Session for Remote {
             epoch: self.facts.epoch,
             slot: self.facts.slot.clone(),
             sources: vec!["the agent"],
+            removal: self.facts.removal,
+            pins: None,
         }
     }
 }

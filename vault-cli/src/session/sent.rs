@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use vault_core::agent::message::Credential as Sent;
+use vault_core::keys::Credential;
 use vault_core::keys::age::parse_identities;
 use vault_core::keys::machine::MachineKey;
 use vault_core::secret::Secret;
+use vault_core::vault::LockedVault;
 
 use super::SessionError;
-use super::unlock::{given_passphrase, named};
+use super::unlock::{asked, given_passphrase, named, recovery_code};
 use crate::commands::Run;
-use crate::context::{Unlocker, unlock_sources};
-use crate::escape::quoted_path;
+use crate::context::{Environment, Unlocker, unlock_sources};
 use crate::failure::Failure;
 use crate::input::{self, MAX_IDENTITIES, MAX_PASSPHRASE, Place};
 
@@ -22,7 +23,7 @@ use crate::input::{self, MAX_IDENTITIES, MAX_PASSPHRASE, Place};
 pub(crate) fn to_be_sent(
     run: &mut Run<'_>,
     path: &Path,
-    has_passphrase: bool,
+    locked: &LockedVault,
     stdin: bool,
 ) -> Result<Vec<Sent>, Failure> {
     if stdin {
@@ -32,13 +33,20 @@ pub(crate) fn to_be_sent(
     }
     let options = run.global.unlock.options();
     let environment = std::mem::take(&mut run.environment);
-    let sources = unlock_sources(&options, &environment);
-    let sent = sources.into_iter().map(|source| one(run, source.what, path, has_passphrase)).collect();
-    run.environment = environment;
+    let config = std::mem::take(&mut run.config);
+    let sources = unlock_sources(&options, &environment, &config);
+    let sent = sources.into_iter().map(|source| one(run, &environment, source.what, path, locked)).collect();
+    (run.environment, run.config) = (environment, config);
     sent
 }
 
-fn one(run: &mut Run<'_>, what: Unlocker<'_>, path: &Path, has_passphrase: bool) -> Result<Sent, Failure> {
+fn one(
+    run: &mut Run<'_>,
+    environment: &Environment,
+    what: Unlocker<'_>,
+    path: &Path,
+    locked: &LockedVault,
+) -> Result<Sent, Failure> {
     Ok(match what {
         Unlocker::IdentityFile(file) => {
             let (text, place) = named(run, file, "identities", MAX_IDENTITIES)?;
@@ -53,16 +61,22 @@ fn one(run: &mut Run<'_>, what: Unlocker<'_>, path: &Path, has_passphrase: bool)
         Unlocker::PassphraseFile(_) | Unlocker::PassphraseDescriptor(_) | Unlocker::Passphrase(_) => {
             Sent::Passphrase(Secret::new(given_passphrase(run, &what)?.expose().to_vec()))
         }
-        Unlocker::Terminal => {
-            if !has_passphrase || !run.prompt.can_ask() {
-                let (path, empty) = (path.to_owned(), run.empty_variable);
-                return Err(SessionError::Locked { path, passphrase: has_passphrase, empty }.into());
-            }
-            let question = format!("passphrase for {}", quoted_path(path));
-            let typed = run.prompt.passphrase(&question).map_err(Failure::asking("the passphrase"))?;
-            Sent::Passphrase(Secret::new(typed.expose().to_vec()))
+        Unlocker::RecoveryCodeFile(file) => {
+            let (text, place) = named(run, file, "the recovery code", MAX_PASSPHRASE)?;
+            typed(recovery_code(&text, place)?)?
+        }
+        Unlocker::Askpass(_) | Unlocker::Pinentry(_) | Unlocker::Terminal => {
+            typed(asked(run, environment, &what, path, Some(locked))?)?
         }
     })
+}
+
+fn typed(credential: Credential) -> Result<Sent, SessionError> {
+    match credential {
+        Credential::RecoveryCode(code) => Ok(Sent::RecoveryCode(Secret::new(code.expose().to_vec()))),
+        Credential::Passphrase(passphrase) => Ok(Sent::Passphrase(Secret::new(passphrase.expose().to_vec()))),
+        _ => unreachable!("what is typed is one of these"),
+    }
 }
 
 fn identities(text: Secret, place: Place) -> Result<Sent, SessionError> {

@@ -1,20 +1,27 @@
 //! From what the user named to what core unlocks with.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use vault_core::format::slot::SlotKind;
-use vault_core::keys::age::parse_identities;
+use vault_core::keys::age::parse_identities_asking;
+use vault_core::keys::ask::{Asker, cannot_ask};
+use vault_core::keys::keyring::{OsKeyring, Prompts};
 use vault_core::keys::machine::MachineKey;
+use vault_core::keys::recovery::RecoveryCode;
 use vault_core::keys::{Credential, UnlockPolicy};
 use vault_core::secret::{Passphrase, Secret};
 use vault_core::vault::LockedVault;
 
 use super::SessionError;
 use crate::commands::Run;
-use crate::context::{UnlockSource, Unlocker, unlock_sources};
+use crate::context::{Environment, UnlockSource, Unlocker, unlock_sources};
 use crate::escape::quoted_path;
 use crate::failure::Failure;
 use crate::input::{self, MAX_IDENTITIES, MAX_PASSPHRASE, Place};
+use crate::message::Voice;
+use crate::prompt::{PromptError, asker};
+use crate::sys::askpass::{self, AskError};
 
 /// What to unlock with, and what named it.
 pub(crate) struct Credentials {
@@ -33,11 +40,12 @@ pub(crate) fn credentials(
 ) -> Result<Credentials, Failure> {
     let options = run.global.unlock.options();
     let environment = std::mem::take(&mut run.environment);
-    let sources = unlock_sources(&options, &environment);
+    let config = std::mem::take(&mut run.config);
+    let sources = unlock_sources(&options, &environment, &config);
     let mut credentials = Credentials { all: Vec::new(), sources: Vec::new() };
     let mut result = Ok(());
     for UnlockSource { what, named_by } in sources {
-        match credential(run, what, path, locked) {
+        match credential(run, &environment, what, path, locked) {
             Ok(credential) => {
                 credentials.all.push(credential);
                 credentials.sources.push(named_by);
@@ -48,12 +56,13 @@ pub(crate) fn credentials(
             }
         }
     }
-    run.environment = environment;
+    (run.environment, run.config) = (environment, config);
     result.map(|()| credentials)
 }
 
 fn credential(
     run: &mut Run<'_>,
+    environment: &Environment,
     what: Unlocker<'_>,
     path: &Path,
     locked: Option<&LockedVault>,
@@ -61,9 +70,9 @@ fn credential(
     Ok(match what {
         Unlocker::IdentityFile(file) => {
             let (text, place) = named(run, file, "identities", MAX_IDENTITIES)?;
-            identities(&text, place)?
+            identities(run, &text, place)?
         }
-        Unlocker::Identities(text) => identities(text, Place::Variable("VAULT_IDENTITY"))?,
+        Unlocker::Identities(text) => identities(run, text, Place::Variable("VAULT_IDENTITY"))?,
         Unlocker::MachineKeyFile(file) => {
             let (text, place) = named(run, file, "the machine key", MAX_IDENTITIES)?;
             machine_key(input::without_newline(text), place)?
@@ -74,22 +83,75 @@ fn credential(
         Unlocker::PassphraseFile(_) | Unlocker::PassphraseDescriptor(_) | Unlocker::Passphrase(_) => {
             Credential::Passphrase(given_passphrase(run, &what)?)
         }
-        Unlocker::Terminal => {
-            let passphrase = locked.is_none_or(has_passphrase);
-            if !passphrase || !run.prompt.can_ask() {
-                return Err(SessionError::Locked {
-                    path: path.to_owned(),
-                    passphrase,
-                    empty: run.empty_variable,
-                }
-                .into());
-            }
-            let question = format!("passphrase for {}", quoted_path(path));
-            Credential::Passphrase(
-                run.prompt.passphrase(&question).map_err(Failure::asking("the passphrase"))?,
-            )
+        Unlocker::RecoveryCodeFile(file) => {
+            let (text, place) = named(run, file, "the recovery code", MAX_PASSPHRASE)?;
+            recovery_code(&text, place)?
+        }
+        Unlocker::Askpass(_) | Unlocker::Pinentry(_) | Unlocker::Terminal => {
+            asked(run, environment, &what, path, locked)?
         }
     })
+}
+
+/// What somebody answers: the passphrase, or the recovery code of a vault that has no passphrase or of the slot that was named.
+pub(super) fn asked(
+    run: &mut Run<'_>,
+    environment: &Environment,
+    whom: &Unlocker<'_>,
+    path: &Path,
+    locked: Option<&LockedVault>,
+) -> Result<Credential, Failure> {
+    let has = |what: fn(&SlotKind) -> bool| locked.is_none_or(|locked| has_slot(run, locked, what));
+    let passphrase = has(|kind| matches!(kind, SlotKind::Passphrase(_)));
+    let recovery = !passphrase && has(|kind| matches!(kind, SlotKind::Recovery(_)));
+    let is_program = !matches!(whom, Unlocker::Terminal);
+    let somebody = run.prompt.can_ask() || is_program && run.prompt.is_allowed() && environment.has_display();
+    if !(passphrase || recovery) || !somebody {
+        let (path, passphrase) = (path.to_owned(), passphrase || recovery);
+        return Err(SessionError::Locked { path, passphrase, empty: run.empty_variable }.into());
+    }
+    let (noun, asking) =
+        if passphrase { ("passphrase", "the passphrase") } else { ("recovery code", "the recovery code") };
+    let question = format!("{noun} for {}", quoted_path(path));
+    let answer = match whom {
+        Unlocker::Askpass(program) => askpass::askpass(program, &format!("{question}: "), MAX_PASSPHRASE)
+            .map_err(by(program, asking))?,
+        Unlocker::Pinentry(program) => {
+            let terminal = if run.prompt.can_ask() { environment.terminal_type() } else { None };
+            askpass::pinentry(program, &question, terminal, MAX_PASSPHRASE).map_err(by(program, asking))?
+        }
+        _ => run.prompt.hidden_line(&question).map_err(Failure::asking(asking))?,
+    };
+    if answer.expose().is_empty() {
+        return Err(Failure::Prompt { error: PromptError::Empty, asking });
+    }
+    if passphrase {
+        return Ok(Credential::Passphrase(Passphrase::new(answer.expose().to_vec())));
+    }
+    Ok(recovery_code(&answer, Place::Typed)?)
+}
+
+/// Whether somebody can be asked for what one of the slots wants.
+pub(crate) fn can_ask(run: &mut Run<'_>, locked: &LockedVault) -> bool {
+    let typed = |kind: &SlotKind| matches!(kind, SlotKind::Passphrase(_) | SlotKind::Recovery(_));
+    let program = unlock_sources(&run.global.unlock.options(), &run.environment, &run.config)
+        .iter()
+        .any(|source| matches!(source.what, Unlocker::Askpass(_) | Unlocker::Pinentry(_)));
+    let display = program && run.prompt.is_allowed() && run.environment.has_display();
+    has_slot(run, locked, typed) && (display || run.prompt.can_ask())
+}
+
+fn by(program: &OsStr, asking: &'static str) -> impl FnOnce(AskError) -> Failure {
+    let program = program.to_owned();
+    move |error| Failure::Asker { program, error, asking }
+}
+
+/// A code that was mistyped is known as such before any work is spent on it.
+pub(super) fn recovery_code(text: &Secret, place: Place) -> Result<Credential, SessionError> {
+    match RecoveryCode::parse(text.expose()) {
+        Ok(code) => Ok(Credential::RecoveryCode(code.passphrase())),
+        Err(error) => Err(SessionError::RecoveryCode(place, error)),
+    }
 }
 
 /// Whether there is a slot for a passphrase.
@@ -135,7 +197,8 @@ pub(super) fn given_passphrase(run: &mut Run<'_>, what: &Unlocker<'_>) -> Result
 pub(crate) fn new_passphrase(run: &mut Run<'_>, question: &str) -> Result<Passphrase, Failure> {
     let options = run.global.unlock.options();
     let environment = std::mem::take(&mut run.environment);
-    let given = unlock_sources(&options, &environment).into_iter().find(|source| {
+    let config = std::mem::take(&mut run.config);
+    let given = unlock_sources(&options, &environment, &config).into_iter().find(|source| {
         matches!(
             source.what,
             Unlocker::PassphraseFile(_) | Unlocker::PassphraseDescriptor(_) | Unlocker::Passphrase(_)
@@ -145,7 +208,7 @@ pub(crate) fn new_passphrase(run: &mut Run<'_>, question: &str) -> Result<Passph
         Some(source) => given_passphrase(run, &source.what),
         None => run.prompt.new_passphrase(question).map_err(Failure::asking("a new passphrase")),
     };
-    run.environment = environment;
+    (run.environment, run.config) = (environment, config);
     passphrase
 }
 
@@ -178,8 +241,47 @@ pub(super) fn named(
     Ok((input::file(file, limit)?, Place::File(file.to_owned())))
 }
 
-fn identities(text: &Secret, place: Place) -> Result<Credential, SessionError> {
-    parse_identities(text).map(Credential::Identities).map_err(|error| SessionError::Identities(place, error))
+/// Identities; who asks for the passphrase of an ssh key, or for what a plugin wants, is at the terminal.
+fn identities(run: &mut Run<'_>, text: &Secret, place: Place) -> Result<Credential, SessionError> {
+    let asker = slot_asker(run);
+    parse_identities_asking(text, &asker)
+        .map(Credential::Identities)
+        .map_err(|error| SessionError::Identities(place, error))
+}
+
+/// Whoever answers what a plugin asks when a slot is made for its recipient.
+pub(crate) fn slot_asker(run: &mut Run<'_>) -> Asker {
+    if run.prompt.can_ask() { asker(show(run.voice)) } else { cannot_ask() }
+}
+
+/// The keyrings of this machine: one may show a prompt of its own only where there is a display for it.
+pub(crate) fn keyrings(run: &Run<'_>) -> OsKeyring {
+    let allowed = run.prompt.is_allowed() && run.environment.has_display();
+    OsKeyring::new(if allowed { Prompts::Allowed } else { Prompts::Never })
+}
+
+/// A plugin's message is said as our own are.
+fn show(voice: Voice) -> impl Fn(&str) {
+    move |message| voice.report_lines(&[message.to_owned()])
+}
+
+/// Whether one of the slots that may be opened is of this kind.
+pub(crate) fn has_slot(run: &Run<'_>, locked: &LockedVault, what: fn(&SlotKind) -> bool) -> bool {
+    let label = run.global.unlock.slot.as_deref();
+    let mut slots = locked.slots().iter();
+    slots.any(|slot| label.is_none_or(|label| slot.label.as_str() == label) && what(&slot.kind))
+}
+
+/// The keyring of the system, which is used where nothing is named and a slot wants it. It may show a prompt of its own only
+/// where there is a display for it.
+pub(crate) fn keyring(run: &Run<'_>, locked: &LockedVault) -> Option<Credential> {
+    let is_named = unlock_sources(&run.global.unlock.options(), &run.environment, &run.config)
+        .iter()
+        .any(|source| !source.what.asks());
+    if is_named || !has_slot(run, locked, |kind| matches!(kind, SlotKind::Keyring(_))) {
+        return None;
+    }
+    Some(Credential::Keyring(keyrings(run)))
 }
 
 fn machine_key(text: Secret, place: Place) -> Result<Credential, SessionError> {

@@ -179,6 +179,8 @@ pub enum Credential {
     Identities(Secret),
     /// The text of a machine key.
     MachineKey(Secret),
+    /// A recovery code, as its slot's passphrase: docs/format.md.
+    RecoveryCode(Secret),
 }
 
 impl<C> Encode<C> for Credential {
@@ -187,6 +189,7 @@ impl<C> Encode<C> for Credential {
             Self::Passphrase(secret) => (0, secret),
             Self::Identities(secret) => (1, secret),
             Self::MachineKey(secret) => (2, secret),
+            Self::RecoveryCode(secret) => (3, secret),
         };
         e.array(2)?.u8(kind)?.bytes(secret.expose())?.ok()
     }
@@ -208,6 +211,7 @@ impl<'b, C> Decode<'b, C> for Credential {
             0 => secret(agent::CREDENTIAL).map(Self::Passphrase),
             1 => secret(agent::IDENTITIES).map(Self::Identities),
             2 => secret(agent::CREDENTIAL).map(Self::MachineKey),
+            3 => secret(agent::CREDENTIAL).map(Self::RecoveryCode),
             _ => Err(wrong()),
         }
     }
@@ -297,6 +301,8 @@ members! {
         4 slot: Option<String>,
         /// It is older than one that the agent has seen.
         5 older: Option<Flag>,
+        /// The epoch in which a slot was last removed whose holder has no other.
+        6 removal: Option<u64>,
     }
     /// Which vault; all without.
     Lock {

@@ -53,7 +53,8 @@ impl Dice<'_> {
     }
 
     fn credential(&mut self) -> Credential {
-        match self.roll() % 3 {
+        match self.roll() % 4 {
+            3 => Credential::RecoveryCode(self.secret()),
             0 => Credential::Passphrase(self.secret()),
             1 => Credential::Identities(self.secret()),
             _ => Credential::MachineKey(self.secret()),

@@ -39,11 +39,18 @@ pub struct UnlockPolicy {
     pub only_slot: Option<Label>,
     /// A vault older than a machine key says is meant.
     pub allow_rollback: bool,
+    /// Somebody else said that this is the vault that is meant: which one a machine key names does not matter.
+    pub vault_is_named: bool,
 }
 
 impl Default for UnlockPolicy {
     fn default() -> Self {
-        Self { max_kdf_memory_kib: MAX_MEMORY_KIB, only_slot: None, allow_rollback: false }
+        Self {
+            max_kdf_memory_kib: MAX_MEMORY_KIB,
+            only_slot: None,
+            allow_rollback: false,
+            vault_is_named: false,
+        }
     }
 }
 
@@ -116,7 +123,7 @@ pub enum UnlockError {
         tried: usize,
     },
     /// No slot could be tried; the first one's reason.
-    Unavailable(Skipped),
+    Unavailable(Box<Skipped>),
     /// The vault has no slot with this label.
     NoSuchSlot {
         /// The label asked for.
@@ -162,8 +169,8 @@ impl fmt::Display for UnlockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSlotMatches { .. } => f.write_str("wrong passphrase or key, or the key slot is damaged"),
-            Self::Unavailable(Skipped { label, why, .. }) => {
-                write!(f, "key slot \"{label}\" is unavailable: {why}")
+            Self::Unavailable(skipped) => {
+                write!(f, "key slot \"{}\" is unavailable: {}", skipped.label, skipped.why)
             }
             Self::NoSuchSlot { label } => write!(f, "no key slot has the label \"{label}\""),
             Self::TooCostly { required_kib, allowed_kib } => {
@@ -198,7 +205,7 @@ pub fn open_master(
     credentials: &[Credential],
     policy: &UnlockPolicy,
 ) -> Result<Opened, Refused> {
-    let pinned = check_pins(header, credentials)?;
+    let pinned = check_pins(header, credentials, policy)?;
     let slots = wanted_slots(slots, policy)?;
     let mut unlock = Unlock { header, tried: 0, skipped: Vec::new() };
     let opened = match unlock.cheap(&slots, credentials) {
@@ -213,7 +220,7 @@ pub fn open_master(
         Ok((master, slot)) => Ok(Opened { master, slot, pinned, skipped }),
         Err(refused) => {
             let unavailable = || match skipped.first() {
-                Some(first) if tried == 0 => UnlockError::Unavailable(first.clone()),
+                Some(first) if tried == 0 => UnlockError::Unavailable(Box::new(first.clone())),
                 _ => UnlockError::NoSlotMatches { tried },
             };
             Err(Refused { error: refused.unwrap_or_else(unavailable), skipped })
@@ -303,11 +310,20 @@ impl Unlock<'_> {
 }
 
 /// A machine key says which vault it expects. All of it is public, so the answer may be plain.
-fn check_pins(header: &VaultHeaderParts, credentials: &[Credential]) -> Result<Option<u64>, UnlockError> {
+fn check_pins(
+    header: &VaultHeaderParts,
+    credentials: &[Credential],
+    policy: &UnlockPolicy,
+) -> Result<Option<u64>, UnlockError> {
     let mut pinned = None;
     for credential in credentials {
         let Credential::MachineKey(key) = credential else { continue };
         let expected = key.vault();
+        if policy.vault_is_named {
+            // A generation says something of the vault that was meant when the key was made, and of its later rotations.
+            pinned = pinned.max((expected.uuid == header.uuid).then_some(key.generation()));
+            continue;
+        }
         if expected.uuid != header.uuid {
             return Err(UnlockError::OtherVault { expected: expected.uuid, found: header.uuid });
         }

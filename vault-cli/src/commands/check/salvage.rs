@@ -40,7 +40,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check, from: &Path, to: &Path) 
     let count = changes.len();
     let pages = if count > MANY { Pages::Many } else { Pages::Few };
     let fresh = slots::fresh(run, to, pages, wanted, changes)?;
-    init::create(to, &fresh.text)?;
+    init::create(run, to, &fresh)?;
     run.voice.status(&Status::Done(format!("salvaged {count} entries into {}", quoted_path(to))));
     if run.global.json {
         report.machine_key = fresh

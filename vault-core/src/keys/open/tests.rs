@@ -222,11 +222,30 @@ fn a_slot_that_is_too_costly_does_not_keep_others_out() {
     assert_eq!(vault.open(typed("correct horse")), Ok(vault.slots[1].id));
     assert!(matches!(vault.open(typed("wrong")), Err(UnlockError::TooCostly { .. })));
     // It may also be more than the sum that is allowed without being told.
-    let policy =
-        UnlockPolicy { allow_rollback: false, max_kdf_memory_kib: 8 * MAX_MEMORY_KIB, only_slot: None };
+    let policy = UnlockPolicy { max_kdf_memory_kib: 8 * MAX_MEMORY_KIB, ..UnlockPolicy::default() };
     let slots = [&costly(0, 8 * MAX_MEMORY_KIB, 1)];
     let credentials = [typed("correct horse")];
     assert_eq!(passphrase_candidates(&slots, &credentials, &policy).ok().unwrap().0.len(), 1);
+}
+
+#[test]
+fn a_machine_key_of_before_a_rotation_opens_a_vault_that_is_named_otherwise() {
+    let mut vault = Vault::new();
+    let (slot, key) =
+        new_machine_slot(&vault.header, label("server"), 5, &vault.master, &mut SystemRandom).unwrap();
+    vault.slots.push(slot);
+    let old = VaultId { commitment: [7; 32], ..*key.vault() };
+    let of_before = || MachineKey::new(old, 5, Identity::parse(&key.identity().to_text()).ok().unwrap());
+    let open = |policy: &UnlockPolicy| {
+        open_master(&vault.header, &vault.slots, &[Credential::MachineKey(of_before())], policy)
+    };
+    let refused = open(&UnlockPolicy::default()).err().map(|refused| refused.error);
+    assert!(matches!(refused, Some(UnlockError::ReplacedOrRotated { .. })));
+    let named = UnlockPolicy { vault_is_named: true, ..UnlockPolicy::default() };
+    assert_eq!(
+        open(&named).ok().map(|opened| (opened.slot, opened.pinned)),
+        Some((vault.slots[0].id, Some(5)))
+    );
 }
 
 #[test]

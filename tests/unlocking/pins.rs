@@ -1,0 +1,208 @@
+//! Issue 3, "done when" 4: forgery, rollback and a dropped branch are noticed; ordinary work with git raises no alarm.
+
+use std::fs;
+use std::sync::Arc;
+
+use vault_core::crypto::random::SystemRandom;
+use vault_core::format::slot::{Label, SlotId, SlotLine};
+use vault_core::keys::UnlockPolicy;
+use vault_core::vault::LockedVault;
+use vault_tests::fixture::identity_file;
+
+use super::{Ran, World, age_identity, copy, fed, status};
+
+/// A repository with a vault for one age identity, and two commits of it.
+fn repository() -> World {
+    let world = World::new();
+    world.ok("git", &["init", "-q", "-b", "main"]);
+    fs::write(world.path(".gitignore"), "home\n*.key\n").unwrap();
+    let recipient = age_identity(&world, "me.key");
+    world.ok("vault", &["init", "--age", &recipient]);
+    set(&world, "first").quiet_but("stored");
+    commit(&world);
+    set(&world, "second").quiet_but("stored");
+    commit(&world);
+    world
+}
+
+fn vault(world: &World, arguments: &[&str]) -> Ran {
+    world.vault(&[&["-i", "me.key"], arguments].concat())
+}
+
+fn set(world: &World, name: &str) -> Ran {
+    fed(world.command("vault").args(["-i", "me.key", "set", name]), b"value")
+}
+
+fn commit(world: &World) {
+    world.ok("git", &["add", "-A"]);
+    world.ok("git", &["commit", "-q", "-m", "change"]);
+}
+
+impl Ran {
+    #[track_caller]
+    fn quiet_but(&self, word: &str) {
+        self.expect(0);
+        assert!(self.stderr.lines().all(|line| line.starts_with(word)), "{}", self.stderr);
+    }
+}
+
+#[test]
+fn a_vault_forged_from_the_public_recipients_is_refused_where_the_real_one_is_known_or_named() {
+    let world = repository();
+    let id = status(&vault(&world, &["status"]), "id: ");
+    // The attacker has the repository: slot lines name the recipients. They make a vault of their own for them.
+    let text = fs::read_to_string(world.path("secrets.vault")).unwrap();
+    let recipient = text.split("recipient=").nth(1).unwrap().split(' ').next().unwrap();
+    let attacker = World::new();
+    attacker.ok("vault", &["init", "--age", recipient, "--pages", "4096"]);
+    copy(&attacker.path("secrets.vault"), &world.path("secrets.vault"));
+
+    // This machine has seen the real one.
+    for command in [&["list"][..], &["get", "first"], &["check"]] {
+        vault(&world, command).says(6, "it was rotated or replaced since this machine last saw it");
+    }
+    set(&world, "third").says(6, "rotated or replaced");
+    assert!(!fs::read_to_string(world.path("secrets.vault")).unwrap().is_empty());
+
+    // A fresh machine that is told which vault is meant.
+    let fresh = World::new();
+    for name in ["secrets.vault", "me.key"] {
+        copy(&world.path(name), &fresh.path(name));
+    }
+    vault(&fresh, &["--vault-id", &id, "list"]).says(6, "not the one that VAULT_ID or --vault-id names");
+    let named = |id: &str| -> Ran {
+        fresh.command("vault").env("VAULT_ID", id).args(["-i", "me.key", "list"]).output().unwrap().into()
+    };
+    named(&id).expect(6);
+    // One that is told nothing cannot know: as docs/unlocking.md says. It says that it has nothing to compare with.
+    let shown = status(&vault(&fresh, &["status"]), "pin: ");
+    assert!(shown.starts_with("first seen"), "{shown}");
+}
+
+#[test]
+fn a_forged_vault_with_the_real_uuid_and_commitment_opens_for_nobody() {
+    let world = repository();
+    let text = fs::read_to_string(world.path("secrets.vault")).unwrap();
+    let header = text.lines().nth(1).unwrap();
+    let attacker = World::new();
+    let recipient = text.split("recipient=").nth(1).unwrap().split(' ').next().unwrap();
+    attacker.ok("vault", &["init", "--age", recipient, "--pages", "4096"]);
+    let forged = fs::read_to_string(attacker.path("secrets.vault")).unwrap();
+    let own = forged.lines().nth(1).unwrap();
+    fs::write(world.path("secrets.vault"), forged.replacen(own, header, 1)).unwrap();
+    // The pin is content, and the master key is not.
+    vault(&world, &["list"]).says(5, "wrong passphrase or key");
+}
+
+#[test]
+fn a_state_that_was_rolled_back_is_read_with_a_warning_and_not_changed() {
+    let world = repository();
+    vault(&world, &["list"]).quiet();
+    world.ok("git", &["reset", "-q", "--hard", "HEAD~1"]);
+    let ran = vault(&world, &["list"]);
+    ran.says(0, "is older than the last one seen here (generation 2, seen 3)");
+    assert!(ran.stderr.contains("a checkout or a reset to an older commit does this"), "{}", ran.stderr);
+    assert_eq!(ran.stdout, "first\n");
+    let before = fs::read(world.path("secrets.vault")).unwrap();
+    set(&world, "third").says(6, "cannot change vault");
+    assert_eq!(fs::read(world.path("secrets.vault")).unwrap(), before);
+    // It is meant.
+    vault(&world, &["--allow-rollback", "list"]).quiet();
+    set(&world, "third").quiet_but("stored");
+}
+
+#[test]
+fn one_branch_of_a_merge_that_was_dropped_is_noticed() {
+    let world = repository();
+    world.ok("git", &["checkout", "-q", "-b", "side"]);
+    set(&world, "of/side").quiet_but("stored");
+    commit(&world);
+    let side = fs::read(world.path("secrets.vault")).unwrap();
+    world.ok("git", &["checkout", "-q", "main"]);
+    set(&world, "of/main").quiet_but("stored");
+    commit(&world);
+    let main = fs::read(world.path("secrets.vault")).unwrap();
+    world.ok("git", &["merge", "-q", "--no-edit", "side"]);
+    assert_eq!(vault(&world, &["list"]).quiet().stdout, "first\nof/main\nof/side\nsecond\n");
+
+    // Both sides verify by themselves, and neither is older by its generation.
+    for one in [&main, &side] {
+        fs::write(world.path("secrets.vault"), one).unwrap();
+        vault(&world, &["list"]).says(0, "lacks changes that were seen here (generation 4, seen 4)");
+        set(&world, "third").says(6, "cannot change vault");
+    }
+    world.ok("git", &["checkout", "-q", "--", "secrets.vault"]);
+    vault(&world, &["list"]).quiet();
+    set(&world, "third").quiet_but("stored");
+}
+
+#[test]
+fn switching_branches_and_looking_at_old_commits_raises_no_alarm() {
+    let world = repository();
+    world.ok("git", &["branch", "old", "HEAD~1"]);
+    for branch in ["old", "main", "old"] {
+        world.ok("git", &["checkout", "-q", branch]);
+        vault(&world, &["list"]).quiet();
+    }
+    set(&world, "of/old").quiet_but("stored");
+    commit(&world);
+    for branch in ["main", "old", "main"] {
+        world.ok("git", &["checkout", "-q", branch]);
+        vault(&world, &["list"]).quiet();
+        assert!(status(&vault(&world, &["status"]), "pin: ").starts_with("as expected"));
+    }
+    // No branch is checked out.
+    world.ok("git", &["checkout", "-q", "HEAD~1"]);
+    vault(&world, &["list"]).quiet();
+    assert!(status(&vault(&world, &["status"]), "pin: ").contains("not compared"));
+    world.ok("git", &["checkout", "-q", "main"]);
+
+    // In the middle of a merge that waits for something else.
+    for (branch, text) in [("old", "theirs"), ("main", "ours")] {
+        world.ok("git", &["checkout", "-q", branch]);
+        fs::write(world.path("other.txt"), text).unwrap();
+        commit(&world);
+    }
+    let merge = Ran::from(world.command("git").args(["merge", "-q", "old"]).output().unwrap());
+    assert_ne!(merge.code, Some(0));
+    world.ok("git", &["checkout", "-q", "--theirs", "secrets.vault"]);
+    vault(&world, &["list"]).quiet();
+    world.ok("git", &["merge", "--abort"]);
+    // A work tree of its own has its own branch, and is another path.
+    world.ok("git", &["worktree", "add", "-q", "home/linked", "old"]);
+    for _ in 0..2 {
+        world.vault(&["-i", "me.key", "--file", "home/linked/secrets.vault", "list"]).quiet();
+    }
+    let linked = world.vault(&["-i", "me.key", "--file", "home/linked/secrets.vault", "status"]);
+    assert!(status(&linked, "pin: ").starts_with("as expected"));
+}
+
+#[test]
+fn a_slot_that_somebody_else_added_is_shown_once() {
+    let world = repository();
+    vault(&world, &["list"]).quiet();
+    // On another machine, which pushes.
+    let bytes = Arc::new(fs::read(world.path("secrets.vault")).unwrap());
+    let identity = fs::read(world.path("me.key")).unwrap();
+    let credentials = [identity_file(&identity).unwrap()];
+    let locked = LockedVault::open(Arc::<Vec<u8>>::clone(&bytes)).unwrap();
+    let opened = locked.unlock(&credentials, &UnlockPolicy::default()).ok().unwrap();
+    // What it opens with does not matter here: a line of the table has another id and label.
+    let label = Label::parse("bob").unwrap();
+    let slot = SlotLine { id: SlotId([7; 16]), label, ..opened.slots()[0].clone() };
+    let mut edit = opened.edit(1_800_000_000).unwrap();
+    edit.add_slot(slot, "eve@example").unwrap();
+    let saved = edit.finish("eve@example", None, &mut SystemRandom).unwrap();
+    fs::write(world.path("secrets.vault"), saved.text.to_vec().unwrap()).unwrap();
+
+    // Not when nobody would hear it.
+    vault(&world, &["-q", "list"]).quiet();
+    let ran = vault(&world, &["list"]);
+    ran.says(0, "warning: who can open vault");
+    assert!(
+        ran.stderr.contains("slot \"bob\" (age) was added by \"eve@example\" on 2027-01-15"),
+        "{}",
+        ran.stderr
+    );
+    vault(&world, &["list"]).quiet();
+}

@@ -1,0 +1,396 @@
+//! What this machine remembers of the vault at a path: reading it, comparing with it, and keeping it up to date.
+//!
+//! What the pins say is in `vault_core::vault::pin`. A pin that cannot be kept is never a reason to lose what was asked for.
+
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use vault_core::error::VerifyError;
+use vault_core::keys::VaultId;
+use vault_core::source::{Source, Text};
+use vault_core::store::{self, Dir, ReplaceError, StoreError};
+use vault_core::vault::edit::Saved;
+use vault_core::vault::pin::{self, Pins, Sighting, SlotNews, Standing};
+use vault_core::vault::{LockedVault, UnlockedVault};
+
+use crate::context::{Branch, StateFolder};
+use crate::escape::quoted_path;
+
+/// What is remembered of one path, and what is made of it.
+pub(crate) struct PathPins {
+    /// The vault's path, without links: what its pins are kept by.
+    real: PathBuf,
+    folder: Option<StateFolder>,
+    branch: Branch,
+    pins: Pins,
+    terms: Terms,
+    unpinned: Option<Unpinned>,
+    standing: Option<Standing>,
+    since: Option<u64>,
+}
+
+/// What the options, the environment and the config file say about pins.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Terms {
+    /// `require-pin`.
+    pub(crate) required: bool,
+    /// `--allow-rollback`.
+    pub(crate) allow_rollback: bool,
+    /// `--vault-id` or `VAULT_ID`: the vaults that it may be.
+    pub(crate) named: Vec<VaultId>,
+    /// What a vault is unlocked with names it: a machine key.
+    pub(crate) named_by_key: bool,
+    /// Seconds since 1970.
+    pub(crate) now: u64,
+}
+
+/// Why nothing is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unpinned {
+    /// Neither HOME nor XDG_STATE_HOME is set.
+    NoHome,
+    /// The folder is another user's.
+    OthersFolder,
+    /// The file cannot be read.
+    Unreadable(String),
+    /// The file is none of pins.
+    Damaged(PathBuf),
+    /// The file cannot be written.
+    NotWritten(String),
+}
+
+impl Unpinned {
+    /// The reason, as a part of a sentence.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::NoHome => "there is no state folder (HOME, XDG_STATE_HOME)".to_owned(),
+            Self::OthersFolder => "the home belongs to another user".to_owned(),
+            Self::Unreadable(why) => format!("the state folder cannot be read ({why})"),
+            Self::Damaged(file) => format!("the file cannot be understood ({})", quoted_path(file)),
+            Self::NotWritten(why) => format!("the state folder cannot be written ({why})"),
+        }
+    }
+}
+
+/// Why a vault is not used, or not changed.
+#[derive(Debug)]
+pub(crate) enum PinError {
+    /// It is not one that `VAULT_ID` names.
+    NotNamed {
+        /// The vault that is there.
+        found: VaultId,
+    },
+    /// It is not the one that was seen at this path.
+    OtherVault {
+        /// The vault that was seen.
+        pinned: VaultId,
+        /// The vault that is there.
+        found: VaultId,
+    },
+    /// Something that was seen is not in it.
+    Older {
+        /// Its generation.
+        generation: u64,
+        /// The generation that was seen.
+        seen: u64,
+    },
+    /// It cannot be remembered, and has to be.
+    Unpinned(Unpinned),
+}
+
+/// What there is to say about pins.
+#[derive(Debug, Clone)]
+pub(crate) struct PinFacts {
+    /// How the vault stands to what was seen.
+    pub(crate) standing: Option<Standing>,
+    /// Since when this vault is known at this path.
+    pub(crate) since: Option<u64>,
+    /// Why nothing is remembered.
+    pub(crate) unpinned: Option<Unpinned>,
+    /// An option or a variable names this vault.
+    pub(crate) named: bool,
+}
+
+impl PathPins {
+    /// Reads what is remembered of a path. It has to be read before the vault is: then the vault has all that was seen.
+    pub(crate) fn read(folder: Option<StateFolder>, path: &Path, terms: Terms) -> Self {
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let mut pins = Self {
+            branch: Branch::of(&real),
+            real,
+            folder,
+            pins: Pins::default(),
+            terms,
+            unpinned: None,
+            standing: None,
+            since: None,
+        };
+        pins.read_again();
+        pins
+    }
+
+    fn read_again(&mut self) {
+        let Some(file) = self.file() else {
+            self.unpinned = Some(Unpinned::NoHome);
+            return;
+        };
+        match store::read(&file) {
+            Ok(snapshot) => match parse(&snapshot) {
+                Some(pins) => self.pins = pins,
+                None => self.unpinned = Some(Unpinned::Damaged(file)),
+            },
+            Err(StoreError::NotFound) => {}
+            Err(error) => self.unpinned = Some(Unpinned::Unreadable(words(&error))),
+        }
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        let folder = self.folder.as_ref()?;
+        Some(folder.path.join(format!("{}.pins", pin::file_name(self.real.as_os_str().as_bytes()))))
+    }
+
+    /// Whether this may be the vault that is meant. Nobody is asked for anything before that is known.
+    ///
+    /// # Errors
+    /// [`PinError::NotNamed`], [`PinError::OtherVault`].
+    pub(crate) fn check_id(&self, id: VaultId) -> Result<(), PinError> {
+        if self.is_named(&id) {
+            return Ok(());
+        }
+        if !self.terms.named.is_empty() {
+            return Err(PinError::NotNamed { found: id });
+        }
+        self.pins.check_id(&id).map_err(|pinned| PinError::OtherVault { pinned, found: id })
+    }
+
+    /// What the vault was unlocked with names it.
+    pub(crate) fn name_by_key(&mut self) {
+        self.terms.named_by_key = true;
+    }
+
+    /// Whether an option or a variable names this vault.
+    pub(crate) fn is_named(&self, id: &VaultId) -> bool {
+        self.terms.named.contains(id)
+    }
+
+    /// Compares an unlocked vault with what was seen, and remembers it if it is as it should be.
+    ///
+    /// # Errors
+    /// [`PinError::Unpinned`] if it cannot be remembered and has to be; [`VerifyError`] of the vault.
+    pub(crate) fn opened(&mut self, vault: &UnlockedVault) -> Result<Result<Seen, PinError>, VerifyError> {
+        let id = vault.id();
+        let standing = self.pins.compare(self.branch.name(), vault)?;
+        let news = self.pins.news(vault);
+        self.standing = Some(standing);
+        self.since = self.pins.since(&id);
+        let older = match standing {
+            Standing::Older { generation, seen } if !self.terms.allow_rollback => Some((generation, seen)),
+            _ => None,
+        };
+        if let Some(why) = self.unpinned.clone().filter(|_| self.has_to_pin(&id)) {
+            return Ok(Err(PinError::Unpinned(why)));
+        }
+        let damaged = self.unpinned.take_if(|why| matches!(why, Unpinned::Damaged(_)));
+        Ok(Ok(Seen { older, news, damaged }))
+    }
+
+    /// Remembers what was compared.
+    ///
+    /// # Errors
+    /// As [`PathPins::opened`].
+    pub(crate) fn keep(&mut self, vault: &UnlockedVault) -> Result<(), PinError> {
+        let (branch, now) = (self.branch.name().map(<[u8]>::to_vec), self.terms.now);
+        let allow = self.terms.allow_rollback;
+        let change = |pins: &mut Pins| {
+            if allow {
+                pins.record(branch.as_deref(), &Sighting::of(vault), now);
+                return Ok(());
+            }
+            pins.record_beside(branch.as_deref(), vault, now)
+        };
+        self.write(&change);
+        match &self.unpinned {
+            Some(why) if self.has_to_pin(&vault.id()) => Err(PinError::Unpinned(why.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// `require-pin`, and nothing else says which vault it is.
+    fn has_to_pin(&self, id: &VaultId) -> bool {
+        self.terms.required && !self.is_named(id) && !self.terms.named_by_key
+    }
+
+    /// Compares once more, under the lock. Gives why nothing is remembered, if that has to be said before a change.
+    ///
+    /// # Errors
+    /// [`PinError::Older`]; [`VerifyError`] of the vault.
+    pub(crate) fn before_change(
+        &mut self,
+        vault: &UnlockedVault,
+    ) -> Result<Result<Option<Unpinned>, PinError>, VerifyError> {
+        self.read_again();
+        if let Err(error) = self.check_id(vault.id()) {
+            return Ok(Err(error));
+        }
+        if !self.terms.allow_rollback
+            && let Standing::Older { generation, seen } = self.pins.compare(self.branch.name(), vault)?
+        {
+            return Ok(Err(PinError::Older { generation, seen }));
+        }
+        let is_named = self.is_named(&vault.id()) || self.terms.named_by_key;
+        Ok(Ok(self.unpinned.clone().filter(|_| !is_named)))
+    }
+
+    /// Remembers a save: what was read under the lock, what is stored now, and the seal between the two.
+    pub(crate) fn saved(&mut self, before: &UnlockedVault, stored: &LockedVault, saved: &Saved) {
+        let sighting = Sighting::after(before, stored, saved.seal, saved.generation);
+        if sighting.id != before.id() {
+            // A rotation.
+            return self.accept(&sighting);
+        }
+        let (branch, now) = (self.branch.name().map(<[u8]>::to_vec), self.terms.now);
+        let read = self.pins.clone();
+        self.write(&|pins: &mut Pins| {
+            pins.record_saved(&read, branch.as_deref(), &sighting, now);
+            Ok(())
+        });
+    }
+
+    /// Remembers this vault as the one that belongs here, whatever was here before: after a rotation, a new vault, `trust`.
+    pub(crate) fn accept(&mut self, sighting: &Sighting) {
+        let (branch, now) = (self.branch.name().map(<[u8]>::to_vec), self.terms.now);
+        self.write(&|pins: &mut Pins| {
+            pins.trust(branch.as_deref(), sighting, now);
+            Ok(())
+        });
+    }
+
+    /// Why nothing is remembered, as far as that is known.
+    pub(crate) fn unpinned(&self) -> Option<Unpinned> {
+        self.unpinned.clone()
+    }
+
+    /// What there is to say.
+    pub(crate) fn facts(&self, id: &VaultId) -> PinFacts {
+        PinFacts {
+            standing: self.standing,
+            since: self.since.or_else(|| self.pins.since(id)),
+            unpinned: self.unpinned.clone(),
+            named: self.is_named(id),
+        }
+    }
+
+    /// Applies a change to what is stored now. What fails is remembered, to be said when it matters.
+    fn write(&mut self, change: &Change<'_>) {
+        let mut after = self.pins.clone();
+        if change(&mut after).is_ok() && after == self.pins {
+            return;
+        }
+        let Some(file) = self.file() else { return };
+        self.unpinned = match self.try_write(&file, change) {
+            Ok(pins) => {
+                self.pins = pins;
+                None
+            }
+            Err(why) => Some(why),
+        };
+    }
+
+    fn try_write(&self, file: &Path, change: &Change<'_>) -> Result<Pins, Unpinned> {
+        let path = self.real.as_os_str().as_bytes();
+        let mut last = Unpinned::NotWritten("too many processes write it".to_owned());
+        for _ in 0..ATTEMPTS {
+            let mut pins = Pins::default();
+            match store::lock_within(file, PATIENCE) {
+                Ok(lock) => {
+                    let snapshot = lock.snapshot().map_err(|error| Unpinned::Unreadable(words(&error)))?;
+                    pins = parse(&snapshot).unwrap_or_default();
+                    if change(&mut pins).is_err() {
+                        return Ok(pins);
+                    }
+                    match lock.replace(&text(&pins, path)) {
+                        Ok(_) | Err(ReplaceError::FolderNotSynced(_)) => return Ok(pins),
+                        Err(ReplaceError::ChangedMeanwhile) => {}
+                        Err(error) => last = Unpinned::NotWritten(words(&error)),
+                    }
+                }
+                Err(StoreError::NotFound) => {
+                    if change(&mut pins).is_err() {
+                        return Ok(pins);
+                    }
+                    self.make_folder()?;
+                    match store::create(file, &text(&pins, path), PRIVATE) {
+                        Ok(_) | Err(ReplaceError::FolderNotSynced(_)) => return Ok(pins),
+                        Err(ReplaceError::AlreadyExists) => {}
+                        Err(error) => return Err(Unpinned::NotWritten(words(&error))),
+                    }
+                }
+                Err(error) => return Err(Unpinned::NotWritten(words(&error))),
+            }
+        }
+        Err(last)
+    }
+
+    /// Makes what is missing of the state folder; never the home itself, nor anything in somebody else's.
+    fn make_folder(&self) -> Result<(), Unpinned> {
+        let Some(StateFolder { base, path }) = &self.folder else { return Err(Unpinned::NoHome) };
+        if path.is_dir() {
+            return Ok(());
+        }
+        let failed = |error: &dyn std::error::Error| Unpinned::NotWritten(words(error));
+        let owner = base.metadata().map_err(|error| failed(&error))?.uid();
+        if owner != crate::sys::host::user_number() {
+            return Err(Unpinned::OthersFolder);
+        }
+        let mut folder = base.clone();
+        for part in path.strip_prefix(base).into_iter().flat_map(Path::components) {
+            folder.push(part);
+            Dir::open_or_create(&folder).map_err(|error| failed(&error))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a comparison found.
+pub(crate) struct Seen {
+    /// The vault lacks something that was seen: its generation, and the one that was seen.
+    pub(crate) older: Option<(u64, u64)>,
+    /// Changes of the slot table.
+    pub(crate) news: Vec<SlotNews>,
+    /// The pins cannot be read, and begin anew.
+    pub(crate) damaged: Option<Unpinned>,
+}
+
+type Change<'a> = dyn Fn(&mut Pins) -> Result<(), VerifyError> + 'a;
+
+fn parse(source: &dyn Source) -> Option<Pins> {
+    if source.len() > pin::MAX_PINS {
+        return None;
+    }
+    let mut bytes = vec![0; usize::try_from(source.len()).ok()?];
+    source.read_exact_at(&mut bytes, 0).ok()?;
+    Pins::parse(&bytes).ok()
+}
+
+fn text(pins: &Pins, path: &[u8]) -> Text {
+    let mut text = Text::new();
+    text.push(pins.to_text(path));
+    text
+}
+
+/// The innermost cause, without numbers.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
+const PRIVATE: u32 = 0o600;
+/// Somebody else's pin is written in milliseconds.
+const PATIENCE: Duration = Duration::from_millis(500);
+const ATTEMPTS: usize = 8;
