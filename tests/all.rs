@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod age_tool;
+mod agent;
 mod container;
 mod crash;
 mod documents;

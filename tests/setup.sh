@@ -14,6 +14,10 @@ missing=
 for pair in $needed; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
 done
+# The agent's tests look into its memory and set its clock.
+command -v gcore >/dev/null || missing="$missing gdb"
+command -v faketime >/dev/null || missing="$missing faketime"
+command -v setpriv >/dev/null || missing="$missing util-linux"
 [ -z "$missing" ] || python3 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
     as_root=

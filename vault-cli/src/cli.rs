@@ -1,5 +1,6 @@
 //! What was typed: the grammar of the command line. The comments here are the help.
 
+mod agent;
 mod doors;
 mod entries;
 mod git;
@@ -18,6 +19,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 
 use crate::context::{RunSecret, UnlockOptions};
 
+pub(crate) use agent::{Agent, AgentAction, Lock, Unlock};
 pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use git::{Git, GitCommand, Merge, Pick, Resolve, Revert, Setup};
@@ -116,15 +118,18 @@ pub(crate) struct Global {
     /// Take warnings for errors
     #[arg(long, global = true)]
     pub(crate) strict: bool,
+    /// Work in this process, even if an agent holds the vault
+    #[arg(long, global = true)]
+    pub(crate) no_agent: bool,
     /// How to unlock.
     #[command(flatten)]
-    pub(crate) unlock: Unlock,
+    pub(crate) unlock: Unlocking,
 }
 
 /// How to unlock
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Unlocking")]
-pub(crate) struct Unlock {
+pub(crate) struct Unlocking {
     /// Read the passphrase from a file ("-": standard input)
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
     passphrase_file: Option<PathBuf>,
@@ -158,7 +163,7 @@ pub(crate) struct Unlock {
     pub(crate) vault_id: Option<String>,
 }
 
-impl Unlock {
+impl Unlocking {
     /// The sources that were named.
     pub(crate) fn options(&self) -> UnlockOptions {
         UnlockOptions {
@@ -225,6 +230,9 @@ pub(crate) enum Command {
     Resolve(Resolve),
     Pick(Pick),
     Revert(Revert),
+    Unlock(Unlock),
+    Lock(Lock),
+    Agent(Agent),
     Trust(Trust),
     Keyring(Keyring),
     Door(Door),

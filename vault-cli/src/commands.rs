@@ -1,5 +1,6 @@
 //! The verbs: one file each, named as the verb.
 
+mod agent;
 mod backends;
 mod check;
 mod compact;
@@ -22,6 +23,7 @@ mod init;
 mod keyring;
 mod launch;
 mod list;
+mod lock;
 mod log;
 mod man;
 mod merge;
@@ -41,6 +43,7 @@ mod states;
 mod status;
 mod strength;
 mod trust;
+mod unlock;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -50,6 +53,7 @@ use vault_core::format::slot::Label;
 use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
 use vault_core::vault::{LockedVault, UnlockFailure, Value};
 
+use crate::agent::Places;
 use crate::cli::{Cli, Command, Global};
 use crate::context::{self, Config, Environment, Location};
 use crate::failure::Failure;
@@ -57,7 +61,7 @@ use crate::input::StdinClaim;
 use crate::message::{Exit, Voice, Warning};
 use crate::output::Output;
 use crate::prompt::Prompt;
-use crate::session::{self, Local, PathPins, Session, SessionError, Terms};
+use crate::session::{self, Local, PathPins, Remote, Session, SessionError, Terms};
 
 /// What every command works with.
 pub(crate) struct Run<'a> {
@@ -149,6 +153,9 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Resolve(arguments) => resolve::run(run, arguments),
         Command::Pick(arguments) => pick::apply(run, arguments),
         Command::Revert(arguments) => pick::undo(run, arguments),
+        Command::Unlock(arguments) => unlock::run(run, arguments),
+        Command::Lock(arguments) => lock::run(run, arguments),
+        Command::Agent(arguments) => agent::run(run, arguments),
         Command::Trust(arguments) => trust::run(run, arguments),
         Command::Keyring(arguments) => keyring::run(run, arguments),
         Command::Door(arguments) => door::run(run, arguments),
@@ -178,7 +185,34 @@ impl Run<'_> {
 
     /// Opens the vault at this path, wherever its keys are.
     fn open_at(&mut self, path: &Path) -> Result<Box<dyn Session>, Failure> {
-        Ok(Box::new(self.unlock(path)?))
+        Ok(match self.of_agent(path)? {
+            Some(session) => Box::new(session),
+            None => Box::new(self.unlock(path)?),
+        })
+    }
+
+    /// The agent's session of this vault: if one holds it, and nobody said how to unlock here.
+    pub(crate) fn of_agent(&self, path: &Path) -> Result<Option<Remote>, Failure> {
+        let unlock = &self.global.unlock;
+        if self.global.no_agent
+            || !unlock.options().is_empty()
+            || unlock.slot.is_some()
+            || unlock.allow_rollback
+        {
+            return Ok(None);
+        }
+        if unlock.vault_id.is_some() || self.environment.vault_id().is_some() {
+            let id = session::open_locked(path)?.id();
+            self.pins(path)?.check_id(id).map_err(|error| SessionError::pin(path, error))?;
+        }
+        match Remote::find(Places::of(&self.environment), path, self.environment.author()) {
+            Ok(session) => Ok(session),
+            Err(error) if error.is_version() => {
+                self.voice.warn(Warning::OtherAgent)?;
+                Ok(None)
+            }
+            Err(error) => Err(SessionError::Agent(error).into()),
+        }
     }
 
     /// Unlocks the vault at this path in this process, if it is the one that is meant.
@@ -263,13 +297,11 @@ impl Run<'_> {
 
     /// A session that knows who is at work.
     fn ready(&self, path: &Path, session: Local, sources: Vec<&'static str>) -> Local {
-        // A restart makes merges with older branches need a key, so git work trees are asked first: see `status`.
-        let longest_log = if context::in_work_tree(path) { usize::MAX } else { LONGEST_LOG };
         session
             .by(self.environment.author(), self.now)
             .with_sources(sources)
             .telling(self.voice)
-            .restarting_beyond(longest_log)
+            .restarting_beyond(context::longest_log(path))
     }
 
     /// Whether an option or a variable names what to unlock with, so that nobody is asked.
@@ -369,8 +401,6 @@ fn found(
     }
 }
 
-/// Seals after which the log is restarted by itself, outside of git work trees. docs/format.md, "Restart".
-const LONGEST_LOG: usize = 4_096;
 /// Memory times passes, in KiB, that takes about a second: worth a line on the terminal.
 const SLOW: u64 = 2 << 20;
 /// Likeness from which on a name is worth a question.

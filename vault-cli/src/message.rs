@@ -1,5 +1,6 @@
 //! Standard error and exit codes. The only place where text meets errors; no secret ever comes here.
 
+mod agent;
 mod catalogue;
 mod git;
 mod launch;
@@ -19,6 +20,7 @@ use serde::Serialize;
 use vault_core::keys::Unavailable;
 use vault_core::vault::pin::SlotNews;
 
+pub(crate) use agent::wire;
 pub(crate) use catalogue::{Exit, Kind, exit_codes};
 pub(crate) use text::word;
 
@@ -99,6 +101,8 @@ pub(crate) enum Warning {
         /// The entries' names, the one that counts first.
         entries: Vec<String>,
     },
+    /// The agent speaks another version, so it is not used.
+    OtherAgent,
     /// The vault lacks something that this machine has seen of it.
     OlderThanSeen {
         /// The vault.

@@ -2,7 +2,9 @@
 
 mod local;
 mod pins;
+mod remote;
 mod rotation;
+mod sent;
 mod slots;
 mod states;
 mod unlock;
@@ -29,6 +31,8 @@ use vault_core::vault::{Counts, LogRecord, StillLocked, UnlockFailure, Value};
 
 pub(crate) use local::{Local, attachment, open_locked};
 pub(crate) use pins::{PathPins, PinError, PinFacts, Terms, Unpinned};
+pub(crate) use remote::Remote;
+pub(crate) use sent::to_be_sent;
 pub(crate) use slots::SlotEdit;
 pub(crate) use states::{State, unlock_states};
 pub(crate) use unlock::{
@@ -36,6 +40,7 @@ pub(crate) use unlock::{
     work,
 };
 
+use crate::agent::AgentError;
 use crate::input::Place;
 use crate::policy::{Policy, PolicyError};
 
@@ -301,6 +306,8 @@ pub(crate) enum SessionError {
     Salvage(PathBuf, SalvageError),
     /// A value has more bytes than allowed.
     ValueTooLarge(u64),
+    /// The agent says so, or cannot be used.
+    Agent(AgentError),
     /// The rules beside the vault cannot be understood.
     Policy(PolicyError),
     /// The vault is, or would be, against the rules beside it.
@@ -312,6 +319,12 @@ pub(crate) enum SessionError {
         /// What is against them.
         broken: Vec<String>,
     },
+}
+
+impl From<AgentError> for SessionError {
+    fn from(error: AgentError) -> Self {
+        Self::Agent(error)
+    }
 }
 
 /// Fails if something is against the rules.

@@ -32,9 +32,10 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure>
         None => {}
     }
     let locked = open_locked(&path)?;
+    let held = if arguments.no_key { None } else { run.of_agent(&path)? };
     let rules = Policy::beside(&path).map_err(SessionError::Policy)?;
     let mut broken = rules.of_vault(locked.header().uuid, locked.slots());
-    if arguments.no_key || !can_unlock(run, &locked) {
+    if arguments.no_key || (held.is_none() && !can_unlock(run, &locked)) {
         let counts = locked.check().map_err(|error| SessionError::Format(path.clone(), error))?;
         obey(&path, &rules, broken)?;
         report(run, counts, Depth::Form)?;
@@ -42,7 +43,10 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure>
         return Ok(Exit::Ok);
     }
     let pages = locked.header().pages.count();
-    let mut session = run.unlock(&path)?;
+    let mut session: Box<dyn Session> = match held {
+        Some(session) => Box::new(session),
+        None => Box::new(run.unlock(&path)?),
+    };
     let voice = run.voice;
     let counts = session.check(&|done| {
         if done.is_multiple_of(PROGRESS_STEP) {

@@ -30,6 +30,7 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
         pin: None,
         unlocked: None,
         offers_compact: false,
+        agent: None,
         exposed: Vec::new(),
     };
     let in_work_tree = context::in_work_tree(&location.path);
@@ -72,8 +73,17 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
     if let Err(error) = locked.check() {
         return failed(run, &json, SessionError::Format(location.path, error).into());
     }
-    // Nobody is asked for a status.
-    if !asks {
+    json.agent = super::agent::state(run, &location.path)?;
+    let held = match run.of_agent(&location.path) {
+        Ok(held) => held,
+        Err(error) => return failed(run, &json, error),
+    };
+    if let Some(session) = held {
+        let facts = session.facts();
+        json.offers_compact = in_work_tree && facts.seals >= LONG_LOG;
+        json.unlocked = Some(facts.into());
+    } else if !asks {
+        // Nobody is asked for a status.
         match run.unlock(&location.path) {
             Ok(mut session) => {
                 let facts = session.facts();
@@ -110,6 +120,8 @@ struct Json {
     pin: Option<Pin>,
     unlocked: Option<Unlocked>,
     offers_compact: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<super::agent::State>,
     exposed: Vec<exposed::Exposed>,
 }
 
@@ -233,6 +245,7 @@ fn print(run: &mut Run<'_>, status: &Json) -> Result<(), Failure> {
             unlocked.generation, unlocked.seals, unlocked.epoch
         ));
     }
+    lines.extend(status.agent.iter().map(super::agent::State::line));
     lines.extend(exposed::lines(&status.exposed));
     if status.offers_compact {
         lines.push("the log is long: \"vault compact\" makes the file smaller; merging with older branches then takes a key".to_owned());

@@ -85,7 +85,6 @@ impl Kind {
 macro_rules! kinds {
     ($($name:ident = $id:literal, $exit:ident, $meaning:literal;)*) => {
         $(pub(super) const $name: &Kind = &Kind { id: $id, exit: Exit::$exit, meaning: $meaning };)*
-        #[cfg(test)]
         const KINDS: &[&Kind] = &[$($name),*];
     };
 }
@@ -194,12 +193,42 @@ kinds! {
     DOOR_REQUEST = "door-request", Usage, "A request through a door is not understood.";
     KEYRING_DISABLED = "keyring-disabled", Failed, "Python's keyring was switched off, so nothing is stored through it.";
     DECLINED = "declined", Declined, "You said no.";
+    AGENT_LOCKED = "agent-locked", Locked, "The agent does not hold this vault.";
+    AGENT_REPLACED = "agent-replaced", Locked, "The vault was rotated or replaced since the agent unlocked it.";
+    AGENT_VERSION = "agent-version", Failed, "The agent and its client speak different versions.";
+    AGENT_UNKNOWN_REQUEST = "agent-unknown-request", Failed, "The agent does not know this request.";
+    AGENT_BAD_REQUEST = "agent-bad-request", Failed, "A request to the agent is not as the protocol describes it.";
+    AGENT_TOO_LARGE = "agent-too-large", Failed, "More than the agent takes or gives at once.";
+    AGENT_BUSY = "agent-busy", Conflict, "The agent has as much to do as it takes at once.";
+    AGENT_PROTOCOL = "agent-protocol", Failed, "What the agent says cannot be understood.";
+    AGENT_LOST = "agent-lost", Failed, "The agent ended before it answered.";
+    AGENT_REFUSED = "agent-refused", Failed, "The agent's socket, or the place for it, is not to be trusted or cannot be used.";
+    AGENT_RUNNING = "agent-running", Conflict, "There is an agent already.";
+    AGENT_NOT_STARTED = "agent-not-started", Failed, "The agent could not be started.";
+    AGENT_NOT_RUNNING = "agent-not-running", NotFound, "No agent runs.";
+    OTHER_AGENT = "other-agent", Failed, "A warning: the agent speaks another version and is not used.";
     BUG = "bug", Internal, "Something that cannot happen did.";
     ENTRY_EXPIRED = "entry-expired", Failed, "A warning: the entry is past its expiry.";
     EMPTY_VALUE = "empty-value", Failed, "A warning: standard input was empty, and replaces a secret.";
     NOT_MASKED = "not-masked", Failed, "A warning: a value is too short or too long to be masked.";
     SAME_ITEM = "same-item", Failed, "A warning: several entries are the same item of a keyring.";
     NO_GITATTRIBUTES = "no-gitattributes", Failed, "A warning: .gitattributes lacks the line for the vault.";
+}
+
+/// The kind with this id; if it is of another version, one with the same exit code.
+pub(super) fn by_id(id: &str, exit: u8) -> &'static Kind {
+    let known = KINDS.iter().find(|kind| kind.id == id && kind.exit.number() == exit);
+    let same_exit = || match exit {
+        2 => USAGE,
+        3 => ENTRY_NOT_FOUND,
+        4 => AGENT_LOCKED,
+        5 => UNLOCK_NO_SLOT_MATCHES,
+        6 => DAMAGED,
+        7 => AGENT_BUSY,
+        8 => DECLINED,
+        _ => AGENT_PROTOCOL,
+    };
+    known.copied().unwrap_or_else(same_exit)
 }
 
 /// The table of exit codes, as `vault help exit-codes` prints it.

@@ -104,6 +104,7 @@ pub(super) fn message(error: &SessionError) -> Message {
         SessionError::Salvage(path, error) => {
             Message::new(kinds::NOTHING_TO_SALVAGE, format!("cannot salvage {}: {error}", quoted_path(path)))
         }
+        SessionError::Agent(error) => super::agent::message(error),
         SessionError::Policy(error) => policy(error),
         SessionError::AgainstPolicy { path, policy, broken } => Message::new(
             kinds::AGAINST_POLICY,
@@ -385,7 +386,7 @@ fn locked(path: &Path, passphrase: bool) -> Message {
     if passphrase {
         let text = format!("vault {vault} is locked and there is no terminal to ask for the passphrase");
         return Message::new(kinds::LOCKED_NO_TERMINAL, text).hint(
-            "pass --passphrase-file PATH, --identity PATH or --machine-key-file PATH, or set VAULT_PASSPHRASE_FILE, VAULT_IDENTITY_FILE, VAULT_MACHINE_KEY_FILE or VAULT_PASSPHRASE",
+            "run \"vault unlock\" first, or pass --passphrase-file PATH, --identity PATH or --machine-key-file PATH, or set VAULT_PASSPHRASE_FILE, VAULT_IDENTITY_FILE, VAULT_MACHINE_KEY_FILE or VAULT_PASSPHRASE",
         );
     }
     Message::new(kinds::LOCKED_NO_TERMINAL, format!("vault {vault} is locked and has no passphrase to ask for"))

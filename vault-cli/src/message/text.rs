@@ -231,6 +231,11 @@ pub(super) fn warning(warning: &Warning) -> Message {
         )
         .hint("if that is not meant, the old secret is in git or a backup; --strict refuses it"),
         Warning::NotMasked(name, why) => launch::not_masked(name, *why),
+        Warning::OtherAgent => Message::new(
+            kinds::OTHER_AGENT,
+            "the agent is of another version of this program, and is not used",
+        )
+        .hint("end it with its own version of: vault agent stop; then unlock again"),
         Warning::OlderThanSeen { path, generation, seen } => session::older(path, *generation, *seen, false),
         Warning::Unpinned(path, why) => session::unpinned(path, why),
         Warning::SlotsChanged(path, news) => session::slots_changed(path, news),

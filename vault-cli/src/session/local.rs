@@ -34,7 +34,7 @@ pub(crate) fn open_locked(path: &Path) -> Result<LockedVault, SessionError> {
 /// A vault whose master key is in this process.
 pub(crate) struct Local {
     pub(super) path: PathBuf,
-    pub(super) vault: UnlockedVault,
+    pub(super) vault: Arc<UnlockedVault>,
     pub(super) author: String,
     pub(super) now: u64,
     sources: Vec<&'static str>,
@@ -62,10 +62,10 @@ impl Local {
     }
 
     /// A session on a vault that is unlocked already.
-    pub(crate) fn of(path: &Path, vault: UnlockedVault) -> Self {
+    pub(crate) fn of(path: &Path, vault: impl Into<Arc<UnlockedVault>>) -> Self {
         Self {
             path: path.to_owned(),
-            vault,
+            vault: vault.into(),
             author: String::new(),
             now: 0,
             sources: Vec::new(),
@@ -73,6 +73,11 @@ impl Local {
             longest_log: usize::MAX,
             pins: None,
         }
+    }
+
+    /// The vault itself.
+    pub(crate) fn into_vault(self) -> Arc<UnlockedVault> {
+        self.vault
     }
 
     /// How this state differs from an older one of the same vault.

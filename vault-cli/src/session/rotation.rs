@@ -75,7 +75,8 @@ impl Local {
         let Prepared { lock, before, rotated, renewed, .. } = prepared;
         let saved = renewed.as_ref().unwrap_or(&rotated.saved);
         self.save(lock, &before, saved)?;
-        self.vault = rotated.unlock(open_locked(self.path())?).map_err(|still| self.unreadable(*still))?;
+        let vault = rotated.unlock(open_locked(self.path())?).map_err(|still| self.unreadable(*still))?;
+        self.vault = Arc::new(vault);
         Ok(Rotation {
             id: rotated.vault,
             epoch: self.vault.roster().epoch,

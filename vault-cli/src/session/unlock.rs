@@ -94,7 +94,7 @@ fn credential(
 }
 
 /// What somebody answers: the passphrase, or the recovery code of a vault that has no passphrase or of the slot that was named.
-fn asked(
+pub(super) fn asked(
     run: &mut Run<'_>,
     environment: &Environment,
     whom: &Unlocker<'_>,
@@ -147,7 +147,7 @@ fn by(program: &OsStr, asking: &'static str) -> impl FnOnce(AskError) -> Failure
 }
 
 /// A code that was mistyped is known as such before any work is spent on it.
-fn recovery_code(text: &Secret, place: Place) -> Result<Credential, SessionError> {
+pub(super) fn recovery_code(text: &Secret, place: Place) -> Result<Credential, SessionError> {
     match RecoveryCode::parse(text.expose()) {
         Ok(code) => Ok(Credential::RecoveryCode(code.passphrase())),
         Err(error) => Err(SessionError::RecoveryCode(place, error)),
@@ -172,7 +172,7 @@ pub(crate) fn work(locked: &LockedVault, credentials: &[Credential]) -> u64 {
 }
 
 /// A passphrase that is given in a file, a descriptor or a variable.
-fn given_passphrase(run: &mut Run<'_>, what: &Unlocker<'_>) -> Result<Passphrase, Failure> {
+pub(super) fn given_passphrase(run: &mut Run<'_>, what: &Unlocker<'_>) -> Result<Passphrase, Failure> {
     Ok(match *what {
         Unlocker::PassphraseFile(file) => {
             let (text, place) = named(run, file, "the passphrase", MAX_PASSPHRASE)?;
@@ -229,7 +229,7 @@ pub(crate) fn policy(run: &Run<'_>) -> Result<UnlockPolicy, SessionError> {
 }
 
 /// A file's bytes; `-` is standard input.
-fn named(
+pub(super) fn named(
     run: &mut Run<'_>,
     file: &Path,
     purpose: &'static str,
