@@ -201,12 +201,11 @@ pub(crate) enum Failure {
     /// Python's keyring was switched off by the user.
     KeyringDisabled,
     /// Opening, changing or saving the vault.
-    Session(SessionError),
+    Session(Box<SessionError>),
     /// A program was not started: the failure itself, with the exit code of those.
     BeforeStart(Box<Self>),
     /// Handing secrets to a program or into a file.
     Launch(LaunchError),
-    Session(Box<SessionError>),
     /// Git does not give what was asked for.
     Revision(GitError),
     /// A commit would take entries in conflict.
