@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod age_tool;
+mod container;
 mod crash;
 mod documents;
 mod doors;
@@ -10,6 +11,7 @@ mod git;
 mod gitread;
 mod hostile;
 mod house;
+mod login;
 mod model;
 mod readme;
 mod reference;

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 needed="
 age:age faketime:faketime git:git pinentry-tty:pinentry-tty python3:python3 strace:strace
 bwrap:bubblewrap dbus-run-session:dbus gnome-keyring-daemon:gnome-keyring keyctl:keyutils script:bsdutils
-secret-tool:libsecret-tools ssh-keygen:openssh-client systemd-creds:systemd
+pamtester:pamtester secret-tool:libsecret-tools ssh-keygen:openssh-client sshd:openssh-server sshpass:sshpass systemd-creds:systemd
 "
 missing=
 for pair in $needed; do

@@ -3,6 +3,7 @@
 mod doors;
 mod entries;
 mod git;
+mod launch;
 mod past;
 mod slots;
 mod vaults;
@@ -20,6 +21,7 @@ use crate::context::{RunSecret, UnlockOptions};
 pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use git::{Git, GitCommand, Merge, Pick, Resolve, Revert, Setup};
+pub(crate) use launch::{Doctor, Render, Start};
 pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use slots::{
     Backends, KdfOptions, NewSlots, Rewrap, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove, SlotRename,
@@ -209,6 +211,9 @@ pub(crate) enum Command {
     Import(Import),
     Export(Export),
     Check(Check),
+    Run(Start),
+    Render(Render),
+    Doctor(Doctor),
     Diff(Diff),
     Log(Log),
     History(History),

@@ -6,6 +6,7 @@ mod compact;
 mod completions;
 mod copy;
 mod diff;
+mod doctor;
 mod door;
 mod edit;
 mod export;
@@ -19,6 +20,7 @@ mod history;
 mod import;
 mod init;
 mod keyring;
+mod launch;
 mod list;
 mod log;
 mod man;
@@ -26,6 +28,7 @@ mod merge;
 mod pick;
 mod remove;
 mod rename;
+mod render;
 mod resolve;
 mod rewrap;
 mod scan;
@@ -73,16 +76,21 @@ pub(crate) struct Run<'a> {
 pub(crate) fn start(arguments: Vec<OsString>) -> std::process::ExitCode {
     let arguments = keyring::called_so(arguments);
     let guessed = Voice::guessed(arguments.iter().cloned());
+    let launches = launch::is_meant(&arguments);
+    let failure = |failure: Failure| if launches { failure.before_start() } else { failure };
     // Before anything of it can be repeated in an error.
     if arguments.iter().any(|argument| context::holds_key(argument)) {
-        return guessed.report(Err(Failure::KeyInArgv));
+        return guessed.report(Err(failure(Failure::KeyInArgv)));
     }
     match Cli::parse_typed(arguments) {
         Ok(cli) => {
             let voice = Voice::of(&cli.global);
-            voice.report(run(&cli, voice))
+            let launches = matches!(cli.command, Command::Run(_));
+            voice.report(
+                run(&cli, voice).map_err(|failure| if launches { failure.before_start() } else { failure }),
+            )
         }
-        Err(error) => guessed.report(Err(error.into())),
+        Err(error) => guessed.report(Err(failure(error.into()))),
     }
 }
 
@@ -126,6 +134,9 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Import(arguments) => import::run(run, arguments),
         Command::Export(arguments) => export::run(run, arguments),
         Command::Check(arguments) => check::run(run, arguments),
+        Command::Run(arguments) => launch::run(run, arguments),
+        Command::Render(arguments) => render::run(run, arguments),
+        Command::Doctor(arguments) => doctor::run(run, arguments),
         Command::Diff(arguments) => diff::run(run, arguments),
         Command::Log(arguments) => log::run(run, arguments),
         Command::History(arguments) => history::run(run, arguments),

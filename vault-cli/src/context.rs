@@ -46,6 +46,7 @@ pub(crate) struct Environment {
     search_path: Option<OsString>,
     keyring_backend: Option<String>,
     runtime_folder: Option<PathBuf>,
+    bus_address: Option<String>,
     editor: Option<OsString>,
     empty: Option<&'static str>,
 }
@@ -89,6 +90,7 @@ impl Environment {
             search_path: variable("PATH"),
             keyring_backend: text("PYTHON_KEYRING_BACKEND"),
             runtime_folder: path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()),
+            bus_address: text("DBUS_SESSION_BUS_ADDRESS"),
             empty: UNLOCKING_VARIABLES
                 .into_iter()
                 .find(|name| lookup(name).is_some_and(|value| value.is_empty())),
@@ -185,6 +187,25 @@ impl Environment {
     /// The user's folder for what must not outlive the session.
     pub(crate) fn runtime_folder(&self) -> Option<&Path> {
         self.runtime_folder.as_deref()
+    }
+
+    /// The address of the session's bus.
+    pub(crate) fn bus_address(&self) -> Option<&str> {
+        self.bus_address.as_deref()
+    }
+
+    /// The folders in which this program keeps files for the user, whether they are there or not.
+    pub(crate) fn own_folders(&self) -> Vec<PathBuf> {
+        let beside = |below: &str| self.home.as_ref().map(|home| home.join(below).join("vault"));
+        let places = [
+            (&self.data_home, ".local/share"),
+            (&self.config_home, ".config"),
+            (&self.state_home, ".local/state"),
+        ];
+        let folder = |(named, usual): (&Option<PathBuf>, &str)| {
+            named.as_ref().map(|folder| folder.join("vault")).or_else(|| beside(usual))
+        };
+        places.into_iter().filter_map(folder).collect()
     }
 
     /// The name under which changes are logged: a claim, which nothing depends on.

@@ -23,6 +23,7 @@ use crate::prompt::PromptError;
 use crate::session::SessionError;
 use crate::sys::askpass::AskError;
 use crate::sys::revisions::GitError;
+use crate::template::{FormError, Reference, ReferenceError, TemplateError, TemplateProblem};
 
 pub(crate) use git::GitFailure;
 pub(crate) use slots::SlotFailure;
@@ -205,6 +206,10 @@ pub(crate) enum Failure {
     Session(Box<SessionError>),
     /// Asking git, merging, picking.
     Git(GitFailure),
+    /// A program was not started: the failure itself, with the exit code of those.
+    BeforeStart(Box<Self>),
+    /// Handing secrets to a program or into a file.
+    Launch(LaunchError),
     /// Git does not give what was asked for.
     Revision(GitError),
     /// A commit would take entries in conflict.
@@ -244,7 +249,69 @@ pub(crate) enum EditorError {
     Failed,
 }
 
+/// Why secrets cannot be handed over.
+pub(crate) enum LaunchError {
+    /// A reference is none.
+    Reference(String, ReferenceError),
+    /// A template is not as it should be.
+    Template(PathBuf, TemplateError),
+    /// An environment file has a value that is not as it should be.
+    EnvironmentFile {
+        /// The file.
+        path: PathBuf,
+        /// The variable.
+        variable: String,
+        /// What is wrong.
+        problem: TemplateProblem,
+    },
+    /// An environment file does not follow its format.
+    Dotenv(PathBuf, CodecError),
+    /// A value cannot be written in the form that a template asks for.
+    Form(Reference, FormError),
+    /// This cannot be the name of a variable.
+    Variable(String),
+    /// An entry's name makes no variable's name.
+    NoVariable(EntryName),
+    /// A variable is set twice.
+    Twice(String),
+    /// A variable that an entry's name gives would steer programs.
+    Steering(EntryName, String),
+    /// No variable can hold this value.
+    NotForVariable(String, VariableProblem),
+    /// No entry's name begins so.
+    NothingBelow(String, PathBuf),
+    /// The program would inherit this descriptor, and could read the passphrase from it.
+    Descriptor(u32),
+    /// There is no storage in memory for files.
+    NoMemory,
+    /// There is no such program.
+    NoProgram(OsString),
+    /// The program cannot be executed.
+    NotExecutable(OsString, io::Error),
+}
+
+/// What is wrong with a value for a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VariableProblem {
+    /// It holds a NUL.
+    Nul,
+    /// It is not UTF-8.
+    NotUtf8,
+    /// It is longer than the kernel takes.
+    TooLong,
+}
+
 impl Failure {
+    /// Says by the exit code that no program was started.
+    pub(crate) fn before_start(self) -> Self {
+        match self {
+            // These end in their own way.
+            Self::Interrupted | Self::Output(OutputError::BrokenPipe) => self,
+            Self::Usage(error) if !error.use_stderr() => Self::Usage(error),
+            other => Self::BeforeStart(Box::new(other)),
+        }
+    }
+
     /// Asking for `asking` went wrong. Ctrl-C ends the process by its signal.
     pub(crate) fn asking(asking: &'static str) -> impl FnOnce(PromptError) -> Self {
         move |error| match error {
@@ -282,5 +349,6 @@ from! {
     NewSlotError => NewSlot,
     EditorError => Editor,
     GitFailure => Git,
+    LaunchError => Launch,
     GitError => Revision,
 }

@@ -25,6 +25,11 @@ impl StdinClaim {
         Self { stdin: Some(Stdin(())), purpose: "" }
     }
 
+    /// Whether it was claimed.
+    pub(crate) fn is_used(&self) -> bool {
+        self.stdin.is_none()
+    }
+
     /// Hands out the right to read.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod doors;
 mod escape;
 mod failure;
 mod input;
+mod mask;
 mod message;
 mod output;
 mod password;
@@ -20,6 +21,7 @@ mod scan;
 mod session;
 mod size;
 mod sys;
+mod template;
 mod time;
 
 fn main() -> std::process::ExitCode {

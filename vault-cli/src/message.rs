@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod git;
+mod launch;
 mod session;
 mod slots;
 mod text;
@@ -24,6 +25,7 @@ pub(crate) use text::word;
 use crate::cli::{Cli, Color, Global};
 use crate::escape::{escaped, quoted};
 use crate::failure::Failure;
+use crate::mask::Unmaskable;
 use crate::output::{Output, OutputError};
 use crate::session::Unpinned;
 use crate::sys::harden;
@@ -31,6 +33,7 @@ use crate::sys::harden;
 /// What is said about a failure.
 pub(crate) struct Message {
     kind: &'static Kind,
+    exit: Exit,
     text: String,
     hints: Vec<String>,
     causes: Vec<String>,
@@ -38,11 +41,17 @@ pub(crate) struct Message {
 
 impl Message {
     fn new(kind: &'static Kind, text: impl Into<String>) -> Self {
-        Self { kind, text: text.into(), hints: Vec::new(), causes: Vec::new() }
+        Self { kind, exit: kind.exit, text: text.into(), hints: Vec::new(), causes: Vec::new() }
     }
 
     fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
+        self
+    }
+
+    /// Ends the program in another way than the kind's.
+    fn ending(mut self, exit: Exit) -> Self {
+        self.exit = exit;
         self
     }
 
@@ -81,6 +90,8 @@ pub(crate) enum Warning {
     Expired(String, u64),
     /// Nothing was read, and it replaces the entry's secret.
     EmptyReplaces(String),
+    /// A value cannot be masked.
+    NotMasked(String, Unmaskable),
     /// Several entries are the same item of a keyring.
     SameItem {
         /// Its service.
@@ -203,7 +214,7 @@ impl Voice {
         }
         let message = text::message(&failure);
         self.labelled(message.kind.label(), RED, &message.text);
-        Ok(message.kind.exit)
+        Ok(message.exit)
     }
 
     fn failure(self, failure: &Failure) -> ExitCode {
@@ -225,15 +236,8 @@ impl Voice {
         }
         let message = text::message(failure);
         if self.json {
-            let Message { kind, text, hints, .. } = &message;
-            self.object(&Json {
-                version: 1,
-                warning: false,
-                id: kind.id,
-                text,
-                hints,
-                exit: kind.exit.number(),
-            });
+            let Message { kind, exit, text, hints, .. } = &message;
+            self.object(&Json { version: 1, warning: false, id: kind.id, text, hints, exit: exit.number() });
         } else {
             self.labelled(message.kind.label(), RED, &message.text);
             if self.verbose {
@@ -241,7 +245,7 @@ impl Voice {
             }
             message.hints.iter().for_each(|hint| self.labelled("hint", CYAN, hint));
         }
-        message.kind.exit.code()
+        message.exit.code()
     }
 
     fn labelled(self, label: &str, style: Style, text: &str) {

@@ -1,9 +1,12 @@
 //! System calls that shape the process itself.
 
 pub(crate) mod askpass;
+pub(crate) mod child;
 pub(crate) mod creds;
 pub(crate) mod editor;
+pub(crate) mod folder;
 pub(crate) mod git;
 pub(crate) mod harden;
 pub(crate) mod host;
+pub(crate) mod probe;
 pub(crate) mod revisions;

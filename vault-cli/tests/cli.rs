@@ -7,6 +7,8 @@
     reason = "all of this is test code, helpers too"
 )]
 
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/entries.rs"]
 mod entries;
 #[path = "cli/formats.rs"]
@@ -15,6 +17,8 @@ mod formats;
 mod guards;
 #[path = "cli/integrity.rs"]
 mod integrity;
+#[path = "cli/launch.rs"]
+mod launch;
 #[path = "cli/pins.rs"]
 mod pins;
 #[path = "cli/secrecy.rs"]

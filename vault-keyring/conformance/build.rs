@@ -1,5 +1,7 @@
 //! Finds the tests that the keyring crate brings in its package, in Cargo's own copy of it.
 
+#![allow(clippy::disallowed_methods, reason = "Cargo speaks to build scripts through the environment")]
+
 use std::path::PathBuf;
 use std::process::Command;
 

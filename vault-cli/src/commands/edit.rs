@@ -12,6 +12,7 @@ use crate::input;
 use crate::message::{Exit, Status};
 use crate::session::{Change, Expect, Session};
 use crate::sys::editor;
+use crate::sys::folder::PrivateFolder;
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Edit) -> Result<Exit, Failure> {
     let name = entry_name(&arguments.name)?;
@@ -47,9 +48,8 @@ fn value(run: &mut Run<'_>, arguments: &Edit, name: EntryName) -> Result<Exit, F
         Value::Inline(secret) if std::str::from_utf8(secret.expose()).is_ok() => secret,
         _ => return Err(Failure::NotEditable(name)),
     };
-    let folder =
-        editor::PrivateFolder::make(run.environment.runtime_folder()).ok_or(Failure::NoMemoryFolder)?;
-    let edited = folder.edit(&command, &old, limits::INLINE + 1)?;
+    let folder = PrivateFolder::make(run.environment.runtime_folder()).ok_or(Failure::NoMemoryFolder)?;
+    let edited = editor::edit(&folder, &command, &old, limits::INLINE + 1)?;
     drop(folder);
 
     // Editors end the last line. A value that did not end so keeps that.

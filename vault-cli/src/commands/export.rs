@@ -88,8 +88,8 @@ fn as_text(
     match arguments.output.as_deref() {
         Some(file) if file.as_os_str() != "-" => {
             let path = run.folder.join(file);
-            check_target(&Precious::of(run, vault), &path, arguments)?;
-            store::write_file(&path, PRIVATE, existing(arguments), |out| -> Result<(), ReplaceError> {
+            check_target(&Precious::of(run, vault), &path, arguments.yes)?;
+            store::write_file(&path, PRIVATE, existing(arguments.yes), |out| -> Result<(), ReplaceError> {
                 Ok(out.write_all(text.expose())?)
             })
             .map_err(|error| Failure::NotStored { path: path.clone(), error })?;
@@ -118,14 +118,17 @@ fn as_files(
     let precious = Precious::of(run, vault);
     for name in values.keys() {
         check_folders(&folder, name)?;
-        check_target(&precious, &folder.join(name), arguments)?;
+        check_target(&precious, &folder.join(name), arguments.yes)?;
     }
     let dir = Dir::open_or_create(&folder).map_err(failed(&folder))?;
     let count = values.len();
     for (name, mut value) in values {
-        dir.write_file(Path::new(&name), PRIVATE, existing(arguments), |out| -> Result<(), ReplaceError> {
-            Ok(copy_value(&mut value, out)?)
-        })
+        dir.write_file(
+            Path::new(&name),
+            PRIVATE,
+            existing(arguments.yes),
+            |out| -> Result<(), ReplaceError> { Ok(copy_value(&mut value, out)?) },
+        )
         .map_err(failed(&folder.join(&name)))?;
     }
     done(run, count, &folder)?;
@@ -153,10 +156,10 @@ fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Failure> 
 }
 
 /// Files that no export may replace: the vault, and what it was opened with.
-struct Precious(Vec<Metadata>);
+pub(super) struct Precious(Vec<Metadata>);
 
 impl Precious {
-    fn of(run: &Run<'_>, vault: &Path) -> Self {
+    pub(super) fn of(run: &Run<'_>, vault: &Path) -> Self {
         let keys = unlock_files(&run.global.unlock.options(), &run.environment, &run.config);
         let keys = keys.iter().map(|key| run.folder.join(key));
         let all: Vec<PathBuf> = keys.chain([vault.to_owned()]).collect();
@@ -169,7 +172,7 @@ impl Precious {
 }
 
 /// Before anything is written: the target may be, and may be replaced.
-fn check_target(precious: &Precious, path: &Path, arguments: &Export) -> Result<(), Failure> {
+pub(super) fn check_target(precious: &Precious, path: &Path, replace: bool) -> Result<(), Failure> {
     if let Ok(file) = path.metadata()
         && (precious.holds(&file) || (file.is_file() && is_vault(path)))
     {
@@ -177,7 +180,7 @@ fn check_target(precious: &Precious, path: &Path, arguments: &Export) -> Result<
     }
     let error = match path.symlink_metadata() {
         Err(_) => return Ok(()),
-        Ok(_) if !arguments.yes => ReplaceError::AlreadyExists,
+        Ok(_) if !replace => ReplaceError::AlreadyExists,
         Ok(there) if there.is_dir() => ReplaceError::IsDirectory,
         Ok(_) => return Ok(()),
     };
@@ -201,8 +204,8 @@ fn check_folders(folder: &Path, name: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn existing(arguments: &Export) -> Existing {
-    if arguments.yes { Existing::Replace } else { Existing::Keep }
+pub(super) fn existing(replace: bool) -> Existing {
+    if replace { Existing::Replace } else { Existing::Keep }
 }
 
 fn done(run: &mut Run<'_>, count: usize, path: &Path) -> Result<(), Failure> {
@@ -223,7 +226,7 @@ struct Json<'a> {
 /// How every vault begins.
 const VAULT: &[u8; 6] = b"vault/";
 
-const PRIVATE: u32 = 0o600;
+pub(super) const PRIVATE: u32 = 0o600;
 
 #[cfg(test)]
 mod tests {

@@ -79,7 +79,7 @@ fn version(
 }
 
 /// What somebody who uses the value should know.
-fn warn(run: &Run<'_>, meta: &Meta) -> Result<(), Failure> {
+pub(super) fn warn(run: &Run<'_>, meta: &Meta) -> Result<(), Failure> {
     let name = meta.name.as_str();
     match meta.expires {
         Some(expires) if expires <= run.now => run.voice.warn(Warning::Expired(name.to_owned(), expires)),

@@ -24,6 +24,14 @@ pub(crate) enum Exit {
     Conflict,
     /// The user said no.
     Declined,
+    /// A program could not be started.
+    NotStarted,
+    /// A program cannot be executed.
+    NotExecutable,
+    /// There is no such program.
+    NoProgram,
+    /// As the program ended that was run.
+    Child(u8),
     /// A bug.
     Internal,
     /// As a shell shows a death by signal.
@@ -44,6 +52,10 @@ impl Exit {
             Self::Conflict => 7,
             Self::Declined => 8,
             Self::Internal => 70,
+            Self::NotStarted => 125,
+            Self::NotExecutable => 126,
+            Self::NoProgram => 127,
+            Self::Child(code) => code,
             Self::Signal(number) => 128 + number,
         }
     }
@@ -162,6 +174,15 @@ kinds! {
     EDITOR = "editor", Failed, "There is no editor, or it failed.";
     NOT_EDITABLE = "not-editable", Failed, "The value is no text, or too long for an editor.";
     NOTHING_TO_SALVAGE = "nothing-to-salvage", Integrity, "Nothing of a damaged file opens.";
+    BAD_REFERENCE = "bad-reference", Usage, "This is no reference to a secret.";
+    BAD_TEMPLATE = "bad-template", Failed, "A template or an environment file is not as it should be.";
+    BAD_VARIABLE = "bad-variable", Usage, "This cannot be a variable's name, or it is set twice.";
+    NOT_FOR_VARIABLE = "not-for-variable", Failed, "No environment variable can hold this value.";
+    NOTHING_BELOW = "nothing-below", NotFound, "No entry's name begins so.";
+    INHERITED_DESCRIPTOR = "inherited-descriptor", Usage, "The program would inherit the file that the passphrase was read from.";
+    NO_MEMORY_FOR_FILES = "no-memory-for-files", Failed, "There is no storage in memory for a program's files.";
+    NOT_EXECUTABLE = "not-executable", NotExecutable, "The program that was to be run cannot be executed.";
+    PROGRAM_NOT_FOUND = "program-not-found", NoProgram, "The program that was to be run was not found.";
     NO_REPOSITORY = "no-repository", NotFound, "The vault is in no work tree of git.";
     COMMIT_NOT_FOUND = "commit-not-found", NotFound, "There is no such commit, or it does not have the vault.";
     GIT_FAILED = "git-failed", Failed, "Git cannot be run, or said no.";
@@ -176,6 +197,7 @@ kinds! {
     BUG = "bug", Internal, "Something that cannot happen did.";
     ENTRY_EXPIRED = "entry-expired", Failed, "A warning: the entry is past its expiry.";
     EMPTY_VALUE = "empty-value", Failed, "A warning: standard input was empty, and replaces a secret.";
+    NOT_MASKED = "not-masked", Failed, "A warning: a value is too short or too long to be masked.";
     SAME_ITEM = "same-item", Failed, "A warning: several entries are the same item of a keyring.";
     NO_GITATTRIBUTES = "no-gitattributes", Failed, "A warning: .gitattributes lacks the line for the vault.";
 }
@@ -190,7 +212,7 @@ pub(crate) fn exit_codes() -> String {
     table
 }
 
-const EXIT_CODES: [(&str, &str, &str); 11] = [
+const EXIT_CODES: [(&str, &str, &str); 14] = [
     ("0", "ok", "done; for check, nothing wrong"),
     ("1", "failed", "any other failure (I/O, permissions, out of space)"),
     ("2", "usage", "bad arguments"),
@@ -200,6 +222,9 @@ const EXIT_CODES: [(&str, &str, &str); 11] = [
     ("6", "integrity", "tampered, damaged, rolled back, unsupported version, beyond limits"),
     ("7", "conflict", "exists already, changed meanwhile, busy"),
     ("8", "declined", "you said no"),
+    ("125", "not-started", "run: could not unlock, look up or start; nothing was started"),
+    ("126", "no-exec", "run: the program cannot be executed"),
+    ("127", "no-program", "run: the program was not found"),
     ("70", "internal", "a bug; the message asks for a report"),
     ("128+n", "signal", "died by signal n (130 Ctrl-C, 141 pipe)"),
 ];

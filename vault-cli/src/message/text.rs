@@ -6,7 +6,7 @@ use vault_core::format::entry::NameError;
 use vault_core::keys::age::RecipientError;
 
 use super::catalogue::{self as kinds};
-use super::{Message, Warning, git, session, slots, usage};
+use super::{Message, Warning, git, launch, session, slots, usage};
 use crate::codec::{CodecError, Problem};
 use crate::context::{ConfigError, ConfigProblem, ContextError};
 use crate::escape::{escaped, quoted, quoted_path};
@@ -202,6 +202,10 @@ pub(super) fn message(failure: &Failure) -> Message {
         )
         .hint("a program gets one value at a time: vault get NAME --at REV"),
         Failure::Session(error) => session::message(error),
+        Failure::BeforeStart(failure) => {
+            launch::not_started(message(failure))
+        }
+        Failure::Launch(error) => launch::message(error),
         Failure::Git(error) => git::message(error),
         Failure::Warning(given) => warning(given).hint("this is a warning, and an error because of --strict"),
         Failure::Interrupted => Message::new(kinds::USAGE, "interrupted"),
@@ -226,6 +230,7 @@ pub(super) fn warning(warning: &Warning) -> Message {
             format!("standard input was empty, and replaces the secret of {}", quoted(name)),
         )
         .hint("if that is not meant, the old secret is in git or a backup; --strict refuses it"),
+        Warning::NotMasked(name, why) => launch::not_masked(name, *why),
         Warning::OlderThanSeen { path, generation, seen } => session::older(path, *generation, *seen, false),
         Warning::Unpinned(path, why) => session::unpinned(path, why),
         Warning::SlotsChanged(path, news) => session::slots_changed(path, news),
@@ -413,7 +418,17 @@ fn alphabet(error: AlphabetError) -> Message {
 }
 
 fn import(path: &std::path::Path, error: &CodecError) -> Message {
-    let (kind, reason) = match error.problem {
+    let (kind, reason) = codec_reason(error.problem);
+    let name = error.name.as_ref().map(|name| format!(" {}", quoted(name))).unwrap_or_default();
+    let line = error.line.map(|line| format!(" in line {line}")).unwrap_or_default();
+    let what = if name.is_empty() && line.is_empty() { String::new() } else { format!("{name}{line} of") };
+    let message = Message::new(kind, format!("cannot import{what} {}: {reason}", quoted_path(path)));
+    message.hint("nothing was stored")
+}
+
+/// Why a text of a foreign format cannot be read.
+pub(super) fn codec_reason(problem: Problem) -> (&'static super::Kind, &'static str) {
+    match problem {
         Problem::NotUtf8 => (kinds::IMPORT_SYNTAX, "it is not UTF-8 text"),
         Problem::Syntax => (kinds::IMPORT_SYNTAX, "it does not follow the format"),
         Problem::NoEquals => (kinds::IMPORT_SYNTAX, "there is no \"=\""),
@@ -431,12 +446,7 @@ fn import(path: &std::path::Path, error: &CodecError) -> Message {
         Problem::List => (kinds::IMPORT_VALUE, "a list is not a secret"),
         Problem::YamlReference => (kinds::IMPORT_VALUE, "anchors, aliases and tags are not read"),
         Problem::NotRepresentable => (kinds::IMPORT_VALUE, "the value is not text"),
-    };
-    let name = error.name.as_ref().map(|name| format!(" {}", quoted(name))).unwrap_or_default();
-    let line = error.line.map(|line| format!(" in line {line}")).unwrap_or_default();
-    let what = if name.is_empty() && line.is_empty() { String::new() } else { format!("{name}{line} of") };
-    let message = Message::new(kind, format!("cannot import{what} {}: {reason}", quoted_path(path)));
-    message.hint("nothing was stored")
+    }
 }
 
 fn export(error: &CodecError) -> Message {
@@ -487,7 +497,7 @@ fn editor(error: &EditorError) -> Message {
 }
 
 /// Why a text is no name.
-fn name_reason(error: NameError) -> &'static str {
+pub(super) fn name_reason(error: NameError) -> &'static str {
     match error {
         NameError::Empty => "it is empty",
         NameError::TooLong => "it is too long (entries 1,024 bytes, fields and attributes 128)",
@@ -496,7 +506,7 @@ fn name_reason(error: NameError) -> &'static str {
     }
 }
 
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text.to_owned(),
