@@ -204,12 +204,12 @@ pub(crate) enum Failure {
     KeyringDisabled,
     /// Opening, changing or saving the vault.
     Session(Box<SessionError>),
+    /// Asking git, merging, picking.
+    Git(GitFailure),
     /// A program was not started: the failure itself, with the exit code of those.
     BeforeStart(Box<Self>),
     /// Handing secrets to a program or into a file.
     Launch(LaunchError),
-    /// Asking git, merging, picking.
-    Git(GitFailure),
     /// Git does not give what was asked for.
     Revision(GitError),
     /// A commit would take entries in conflict.
@@ -348,7 +348,7 @@ from! {
     SlotFailure => Slot,
     NewSlotError => NewSlot,
     EditorError => Editor,
-    LaunchError => Launch,
     GitFailure => Git,
+    LaunchError => Launch,
     GitError => Revision,
 }

@@ -104,12 +104,13 @@ fn theirs(meta: &Meta, number: usize) -> Result<Change, Failure> {
 fn edited(run: &mut Run<'_>, session: &mut dyn Session, meta: &Meta) -> Result<Vec<Change>, Failure> {
     let name = &meta.name;
     let command = run.environment.editor().cloned().ok_or(EditorError::None)?;
-    let folder = PrivateFolder::make(run.environment.runtime_folder()).ok_or(Failure::NoMemoryFolder)?;
     let mut update = Update::default();
     let fields: std::collections::BTreeSet<&String> =
         meta.alternatives.iter().flat_map(|alternative| alternative.fields.keys()).collect();
     for field in fields {
         let both = both(session, meta, field)?;
+        // One for each: the editor's file has to be new.
+        let folder = PrivateFolder::make(run.environment.runtime_folder()).ok_or(Failure::NoMemoryFolder)?;
         let edited = input::without_newline(editor::edit(&folder, &command, &both, MAX_TEXT)?);
         let has_marks = edited
             .expose()
