@@ -238,7 +238,7 @@ fn history(seed: u64, figures: &Figures) -> Result<(), String> {
     let entries = if rng.one_in(3) { 3 + rng.below(148) } else { 3 + rng.below(30) };
     let pages = if rng.one_in(12) { Pages::Many } else { Pages::Few };
     let (world, first) = World::new(seed, pages, entries);
-    let driver = seed % 4 == 0;
+    let driver = seed.is_multiple_of(4);
     let repo = if driver { Repo::with_driver(&first, world.identity.expose()) } else { Repo::new(&first) };
     let mut walk = Walk { repo, world, figures, driver };
     let mut budget = 50;

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use vault_core::agent::FrameError;
 use vault_core::agent::message;
 
+pub(crate) use held::Memory;
 pub(crate) use link::{Link, agents, find};
 pub(crate) use server::{Readiness, serve};
 pub(crate) use socket::Places;

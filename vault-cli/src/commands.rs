@@ -206,7 +206,12 @@ impl Run<'_> {
             self.pins(path)?.check_id(id).map_err(|error| SessionError::pin(path, error))?;
         }
         match Remote::find(Places::of(&self.environment), path, self.environment.author()) {
-            Ok(session) => Ok(session),
+            Ok(session) => {
+                if let Some((generation, seen)) = session.as_ref().and_then(Remote::older) {
+                    self.voice.warn(Warning::OlderThanSeen { path: path.to_owned(), generation, seen })?;
+                }
+                Ok(session)
+            }
             Err(error) if error.is_version() => {
                 self.voice.warn(Warning::OtherAgent)?;
                 Ok(None)

@@ -12,7 +12,7 @@ use std::time::Duration;
 use minicbor::Encode;
 use vault_core::agent::change::{self, Incoming};
 use vault_core::agent::message::{
-    self, Bytes, ChangesBytes, Done, Flag, Found, Listed, LogEntry, MetaBytes, VaultPath,
+    self, Bytes, ChangesBytes, Done, Found, Listed, LogEntry, MetaBytes, VaultPath,
 };
 use vault_core::agent::{self, FrameError, PART, ReplyKind, Request, VERSIONS};
 use vault_core::format::entry::{self, EntryName};
@@ -27,7 +27,7 @@ use vault_core::vault::{LockedVault, LongValue, UnlockFailure, UnlockedVault, Va
 use zeroize::Zeroizing;
 
 use super::clock::{End, Reading};
-use super::held::{Held, NotCurrent, lock_keys, real};
+use super::held::{Held, Memory, NotCurrent, lock_keys, real};
 use super::link::{Frame, Frames, NoFrame};
 use super::server::{Connection, Server, lock};
 use super::{PROGRAM, Told};
@@ -60,17 +60,20 @@ impl Open {
     }
 }
 
+/// The vault that is named: its real path, what holds it, its state, and the generation seen if this one is older.
+type Named = (PathBuf, Option<Arc<Held>>, Arc<UnlockedVault>, Option<u64>);
+
 /// Why a request has no result.
 enum Refusal {
-    Session(SessionError),
-    Told(Told),
+    Session(Box<SessionError>),
+    Told(Box<Told>),
     /// Nobody is there to be told.
     Gone,
 }
 
 impl From<SessionError> for Refusal {
     fn from(error: SessionError) -> Self {
-        Self::Session(error)
+        Self::Session(Box::new(error))
     }
 }
 
@@ -81,7 +84,8 @@ impl From<io::Error> for Refusal {
 }
 
 fn told(id: &str, exit: u8, text: impl Into<String>) -> Refusal {
-    Refusal::Told(Told { id: id.to_owned(), exit, text: text.into(), hints: Vec::new(), causes: Vec::new() })
+    let told = Told { id: id.to_owned(), exit, text: text.into(), hints: Vec::new(), causes: Vec::new() };
+    Refusal::Told(Box::new(told))
 }
 
 fn bad_request(what: &str) -> Refusal {
@@ -129,7 +133,7 @@ impl<'a> Conversation<'a> {
         self.passed = frame.descriptors;
         let request = match Request::decode(frame.body.expose()) {
             Ok(request) => request,
-            Err(_) if !self.said_hello => return self.refuse(no_hello()) && false,
+            Err(_) if !self.said_hello => return self.refuse_and_end(no_hello()),
             Err(error @ FrameError::Unknown(_)) => {
                 let text = format!("the agent does not know this: {error}; it is {PROGRAM}");
                 return self.refuse(told("agent-unknown-request", 1, text));
@@ -139,7 +143,7 @@ impl<'a> Conversation<'a> {
         if !self.said_hello {
             return match request {
                 Request::Hello(hello) => self.hello(&hello),
-                _ => self.refuse(no_hello()) && false,
+                _ => self.refuse_and_end(no_hello()),
             };
         }
         let is_stop = matches!(request, Request::Stop(_));
@@ -161,17 +165,22 @@ impl<'a> Conversation<'a> {
             let mut told =
                 Told { id: "agent-version".to_owned(), exit: 1, text, hints: Vec::new(), causes: Vec::new() };
             told.hints.push("end the older agent with: vault agent stop".to_owned());
-            return self.refuse(Refusal::Told(told)) && false;
+            return self.refuse_and_end(Refusal::Told(Box::new(told)));
         };
         self.said_hello = true;
         let pid = std::process::id();
         self.result(&message::Welcome { version: *version, program: PROGRAM.to_owned(), pid }).is_ok()
     }
 
+    fn refuse_and_end(&mut self, refusal: Refusal) -> bool {
+        self.refuse(refusal);
+        false
+    }
+
     fn refuse(&mut self, refusal: Refusal) -> bool {
         let error: message::Error = match refusal {
             Refusal::Gone => return false,
-            Refusal::Told(told) => told.into(),
+            Refusal::Told(told) => (*told).into(),
             Refusal::Session(error) => wire(&error).into(),
         };
         self.send(ReplyKind::Error, &error).is_ok()
@@ -196,8 +205,8 @@ impl<'a> Conversation<'a> {
             Request::Lock(lock) => self.lock(lock),
             Request::Stop(_) => self.stop(),
             Request::Use(it) => {
-                let (_, _, vault, is_older) = self.vault(&it.vault, None)?;
-                self.result(&facts(&vault, is_older))
+                let (_, _, vault, older) = self.vault(&it.vault, None)?;
+                self.result(&facts(&vault, older))
             }
             Request::Get(get) => self.get(&get),
             Request::Alternative(it) => {
@@ -242,7 +251,7 @@ impl<'a> Conversation<'a> {
                     Some(4096) => Some(Pages::Many),
                     Some(_) => return Err(bad_request("a vault has 256 or 4,096 pages")),
                 };
-                let mut session = self.session(&compact.vault, None)?.by(compact.author, crate::time::now());
+                let mut session = self.writer(&compact.vault, compact.author)?;
                 let committed = session.compact(pages)?;
                 self.committed(&committed)
             }
@@ -250,23 +259,19 @@ impl<'a> Conversation<'a> {
     }
 
     /// The vault that is named, in the state that is named.
-    fn vault(
-        &self,
-        path: &VaultPath,
-        state: Option<u64>,
-    ) -> Result<(PathBuf, Option<Arc<Held>>, Arc<UnlockedVault>, bool), Refusal> {
+    fn vault(&self, path: &VaultPath, state: Option<u64>) -> Result<Named, Refusal> {
         let path = path.path();
         if let Some(state) = state {
             let open = lock(&self.connection.open);
             let (real, vault) =
                 open.states.get(&state).ok_or_else(|| locked(path, "the state that was open"))?;
-            return Ok((real.clone(), None, Arc::clone(vault), false));
+            return Ok((real.clone(), None, Arc::clone(vault), None));
         }
         let Some((real, held)) = self.server.find(path) else { return Err(locked(path, "this vault")) };
         match held.current(&real, path) {
             Ok(current) => {
                 held.touch(&Reading::now());
-                Ok((real, Some(held), current.vault, current.is_older))
+                Ok((real, Some(held), current.vault, current.older))
             }
             Err(NotCurrent::Locked) => Err(locked(path, "this vault")),
             Err(NotCurrent::Replaced) => Err(told(
@@ -274,7 +279,7 @@ impl<'a> Conversation<'a> {
                 4,
                 "the vault was rotated or replaced since the agent unlocked it; unlock it again",
             )),
-            Err(NotCurrent::Session(error)) => Err(error.into()),
+            Err(NotCurrent::Session(error)) => Err(Refusal::Session(error)),
         }
     }
 
@@ -284,13 +289,22 @@ impl<'a> Conversation<'a> {
         Ok(Local::of(path.path(), vault).restarting_beyond(longest))
     }
 
+    /// A session that changes the vault: it is held against what this machine remembers, as in any other process.
+    fn writer(&self, path: &VaultPath, author: String) -> Result<Local, Refusal> {
+        let (real, held, vault, _) = self.vault(path, None)?;
+        let longest = context::longest_log(path.path());
+        let session = Local::of(path.path(), vault).restarting_beyond(longest).by(author, crate::time::now());
+        let Some(held) = held else { return Ok(session) };
+        Ok(session.with_pins_untold(held.pins(&real))?.0)
+    }
+
     fn status(&mut self) -> Result<(), Refusal> {
         let now = Reading::now();
         let all: Vec<_> =
             lock(&self.server.held).iter().map(|(path, held)| (path.clone(), Arc::clone(held))).collect();
         let held = all.iter().filter_map(|(path, held)| {
             let (current, lease, idle) = held.shown(&now)?;
-            let facts = facts(&current.vault, current.is_older);
+            let facts = facts(&current.vault, current.older);
             Some(message::Held { vault: VaultPath::new(path)?, facts, lease, idle })
         });
         let held = held.collect();
@@ -316,22 +330,32 @@ impl<'a> Conversation<'a> {
         policy.allow_rollback = unlock.allow_rollback.is_some();
         let failed = |error| SessionError::Store(path.clone(), error);
         let Some(real) = real(&path) else { return Err(failed(store::StoreError::NotFound).into()) };
+        let by_key = credentials.iter().any(|credential| matches!(credential, Credential::MachineKey(_)));
+        let memory = Memory {
+            named_by_key: by_key,
+            allow_rollback: policy.allow_rollback,
+            ..self.server.memory.clone()
+        };
+        let pins = memory.pins(&real);
         let snapshot = Arc::new(store::read(&real).map_err(failed)?);
         let locked = LockedVault::open(Arc::clone(&snapshot) as _)
             .map_err(|error| SessionError::Format(path.clone(), error))?;
-        let vault = {
+        pins.check_id(locked.id()).map_err(|error| SessionError::pin(&path, error))?;
+        let session = {
             let _turn = lock(&self.server.kdf);
-            Local::unlock(&path, locked, &credentials, &policy)?.into_vault()
+            Local::unlock(&path, locked, &credentials, &policy)?
         };
+        let (session, older) = session.with_pins_untold(pins)?;
+        let vault = session.into_vault();
         drop(credentials);
         if !lock_keys(&vault) {
             self.server.keys_are_not_locked();
         }
-        let result = facts(&vault, false);
+        let result = facts(&vault, older);
         let now = Reading::now();
         let lease = unlock.lease.map(|seconds| End::after(&now, seconds));
         let idle = unlock.idle.map(|seconds| (seconds, End::after(&now, seconds)));
-        if !self.server.hold(real, Held::new(vault, snapshot, lease, idle)) {
+        if !self.server.hold(real, Held::new(vault, snapshot, (memory, older), lease, idle)) {
             return Err(told("agent-busy", 7, "the agent holds as many vaults as it can"));
         }
         self.result(&result)
@@ -476,13 +500,13 @@ impl<'a> Conversation<'a> {
         if open.staged_bytes > STAGED {
             (open.staged, open.staged_bytes) = (Vec::new(), 0);
             drop(open);
-            return Err(Refusal::Told(Told {
+            return Err(Refusal::Told(Box::new(Told {
                 hints: vec!["nothing was stored; run the command with --no-agent".to_owned()],
                 ..match told("agent-too-large", 1, "these are more changes than the agent takes at once") {
-                    Refusal::Told(told) => told,
+                    Refusal::Told(told) => *told,
                     _ => return Err(Refusal::Gone),
                 }
-            }));
+            })));
         }
         open.staged.extend(stage.changes);
         drop(open);
@@ -500,7 +524,7 @@ impl<'a> Conversation<'a> {
         // What no change named is still there for the next one.
         lock(&self.connection.open).attached.append(&mut attached);
         let changes = changes?;
-        let mut session = self.session(&commit.vault, None)?.by(commit.author, crate::time::now());
+        let mut session = self.writer(&commit.vault, commit.author)?;
         let committed = session.commit(changes, &mut |_| ())?;
         self.committed(&committed)
     }
@@ -573,7 +597,7 @@ impl<'a> Conversation<'a> {
     }
 
     fn open(&mut self, it: &message::Open) -> Result<(), Refusal> {
-        let (real, _, mut vault, is_older) = self.vault(&it.vault, None)?;
+        let (real, _, mut vault, older) = self.vault(&it.vault, None)?;
         let path = it.other.as_ref().map_or_else(|| it.vault.path(), VaultPath::path);
         let other = match (&it.other, self.passed.pop()) {
             (None, None) => None,
@@ -596,7 +620,7 @@ impl<'a> Conversation<'a> {
             lock_keys(&opened);
             vault = Arc::new(opened);
         }
-        let facts = facts(&vault, is_older);
+        let facts = facts(&vault, older);
         let mut open = lock(&self.connection.open);
         if open.states.len() >= STATES {
             return Err(told("agent-busy", 7, "too many states are open on this connection"));
@@ -616,14 +640,14 @@ fn locked(path: &Path, what: &str) -> Refusal {
     told("agent-locked", 4, format!("the agent does not hold {what}: {}", crate::escape::quoted_path(path)))
 }
 
-fn facts(vault: &Arc<UnlockedVault>, is_older: bool) -> message::Facts {
+fn facts(vault: &Arc<UnlockedVault>, older: Option<u64>) -> message::Facts {
     let facts = Local::of(Path::new("/"), Arc::clone(vault)).facts();
     message::Facts {
         generation: facts.generation,
         seals: facts.seals as u64,
         epoch: facts.epoch,
         slot: facts.slot,
-        older: is_older.then_some(Flag),
+        older,
         removal: facts.removal,
     }
 }

@@ -9,18 +9,47 @@ use vault_core::vault::catalogue::Catalogue;
 use vault_core::vault::{LockedVault, UnlockFailure, UnlockedVault};
 
 use super::clock::{End, Reading};
-use crate::session::SessionError;
+use crate::context::StateFolder;
+use crate::session::{Local, PathPins, SessionError, Terms};
 
 /// A vault that is held.
 pub(super) struct Held {
     state: Mutex<Option<State>>,
+    memory: Memory,
+}
+
+/// Where this machine remembers vaults, and what is made of it. docs/decisions/0017.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    /// Where it is kept.
+    pub(crate) folder: Option<StateFolder>,
+    /// `require-pin`.
+    pub(crate) required: bool,
+    /// Something else says which vault it is: a machine key.
+    pub(crate) named_by_key: bool,
+    /// An older vault is meant.
+    pub(crate) allow_rollback: bool,
+}
+
+impl Memory {
+    /// What is remembered of the vault at this path. It has to be read before the vault is.
+    pub(super) fn pins(&self, path: &Path) -> PathPins {
+        let terms = Terms {
+            required: self.required,
+            allow_rollback: self.allow_rollback,
+            named: Vec::new(),
+            named_by_key: self.named_by_key,
+            now: crate::time::now(),
+        };
+        PathPins::read(self.folder.clone(), path, terms)
+    }
 }
 
 struct State {
     vault: Arc<UnlockedVault>,
     snapshot: Arc<Snapshot>,
-    /// The highest generation that was seen.
-    newest: u64,
+    /// The generation that this machine has seen, if this one is older.
+    older: Option<u64>,
     /// Made when the first search needs it.
     catalogue: Option<Arc<Catalogue>>,
     lease: Option<End>,
@@ -30,8 +59,8 @@ struct State {
 /// A vault as it is now.
 pub(super) struct Current {
     pub(super) vault: Arc<UnlockedVault>,
-    /// Older than one that was seen.
-    pub(super) is_older: bool,
+    /// The generation that this machine has seen, if this one is older.
+    pub(super) older: Option<u64>,
 }
 
 /// Why there is no current state.
@@ -41,19 +70,25 @@ pub(super) enum NotCurrent {
     /// The file is another vault's, or has another master key.
     Replaced,
     /// Anything else.
-    Session(SessionError),
+    Session(Box<SessionError>),
+}
+
+impl NotCurrent {
+    fn session(error: SessionError) -> Self {
+        Self::Session(Box::new(error))
+    }
 }
 
 impl Held {
     pub(super) fn new(
         vault: Arc<UnlockedVault>,
         snapshot: Arc<Snapshot>,
+        (memory, older): (Memory, Option<u64>),
         lease: Option<End>,
         idle: Option<(u64, End)>,
     ) -> Self {
-        let newest = vault.generation();
-        let state = State { vault, snapshot, newest, catalogue: None, lease, idle };
-        Self { state: Mutex::new(Some(state)) }
+        let state = State { vault, snapshot, older, catalogue: None, lease, idle };
+        Self { state: Mutex::new(Some(state)), memory }
     }
 
     fn state(&self) -> MutexGuard<'_, Option<State>> {
@@ -62,31 +97,33 @@ impl Held {
 
     /// The vault as the file is now. `path` is for errors.
     pub(super) fn current(&self, real: &Path, path: &Path) -> Result<Current, NotCurrent> {
-        let failed = |error| NotCurrent::Session(SessionError::Store(path.to_owned(), error));
+        let failed = |error| NotCurrent::session(SessionError::Store(path.to_owned(), error));
         let mut guard = self.state();
         let state = guard.as_mut().ok_or(NotCurrent::Locked)?;
         // Looked at under the lock: of two requests, the later one sees the newer file.
-        let snapshot = Arc::new(store::read(real).map_err(failed)?);
-        if !snapshot.is_same(&state.snapshot) {
+        if !store::read(real).map_err(failed)?.is_same(&state.snapshot) {
+            let pins = self.memory.pins(real);
+            let snapshot = Arc::new(store::read(real).map_err(failed)?);
             let locked = LockedVault::open(Arc::clone(&snapshot) as _)
-                .map_err(|error| NotCurrent::Session(SessionError::Format(path.to_owned(), error)))?;
+                .map_err(|error| NotCurrent::session(SessionError::Format(path.to_owned(), error)))?;
             let vault = locked.unlock_as(&state.vault).map_err(|still| match still.reason {
                 UnlockFailure::Denied(UnlockError::NoSlotMatches { .. }) => NotCurrent::Replaced,
                 UnlockFailure::Verify(error) => {
-                    NotCurrent::Session(SessionError::Verify(path.to_owned(), error))
+                    NotCurrent::session(SessionError::Verify(path.to_owned(), error))
                 }
-                reason => NotCurrent::Session(SessionError::Unlock {
+                reason => NotCurrent::session(SessionError::Unlock {
                     path: path.to_owned(),
                     reason,
                     slots: Vec::new(),
                 }),
             })?;
             lock_keys(&vault);
-            state.newest = state.newest.max(vault.generation());
-            (state.vault, state.snapshot, state.catalogue) = (Arc::new(vault), snapshot, None);
+            let vault = Arc::new(vault);
+            let compared = Local::of(path, Arc::clone(&vault)).with_pins_untold(pins);
+            let (_, older) = compared.map_err(NotCurrent::session)?;
+            (state.vault, state.snapshot, state.older, state.catalogue) = (vault, snapshot, older, None);
         }
-        let is_older = state.vault.generation() < state.newest;
-        Ok(Current { vault: Arc::clone(&state.vault), is_older })
+        Ok(Current { vault: Arc::clone(&state.vault), older: state.older })
     }
 
     /// The names and attributes of this state, made once for all requests.
@@ -114,6 +151,11 @@ impl Held {
         }
     }
 
+    /// What is remembered of it, for a session that changes it.
+    pub(super) fn pins(&self, real: &Path) -> PathPins {
+        self.memory.pins(real)
+    }
+
     /// It was used.
     pub(super) fn touch(&self, now: &Reading) {
         if let Some(State { idle: Some((seconds, end)), .. }) = self.state().as_mut() {
@@ -125,8 +167,7 @@ impl Held {
     pub(super) fn shown(&self, now: &Reading) -> Option<(Current, Option<u64>, Option<u64>)> {
         let guard = self.state();
         let state = guard.as_ref()?;
-        let is_older = state.vault.generation() < state.newest;
-        let current = Current { vault: Arc::clone(&state.vault), is_older };
+        let current = Current { vault: Arc::clone(&state.vault), older: state.older };
         Some((current, state.lease.map(|end| end.left(now)), state.idle.map(|(_, end)| end.left(now))))
     }
 

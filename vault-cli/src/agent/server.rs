@@ -15,7 +15,7 @@ use vault_core::agent::{self, ReplyKind, message};
 use super::AgentError;
 use super::answer::{Conversation, Open};
 use super::clock::Reading;
-use super::held::{Held, real};
+use super::held::{Held, Memory, real};
 use super::socket::{Bound, Places, is_ours};
 use super::start::{READY, RUNNING};
 use crate::sys::{detach, harden};
@@ -27,6 +27,7 @@ pub(super) struct Server {
     pub(super) kdf: Mutex<()>,
     connections: Mutex<BTreeMap<u64, Arc<Connection>>>,
     pub(super) stop: AtomicBool,
+    pub(super) memory: Memory,
     /// See [`message::AgentStatus`].
     locked_memory: AtomicU8,
     /// Wakes the main thread.
@@ -56,7 +57,7 @@ pub(crate) enum Readiness {
 ///
 /// # Errors
 /// [`AgentError`] if it cannot listen.
-pub(crate) fn serve(places: &Places, readiness: &Readiness) -> Result<(), AgentError> {
+pub(crate) fn serve(places: &Places, memory: Memory, readiness: &Readiness) -> Result<(), AgentError> {
     let detached = matches!(readiness, Readiness::Detached);
     if detached {
         detach::leave_session();
@@ -84,6 +85,7 @@ pub(crate) fn serve(places: &Places, readiness: &Readiness) -> Result<(), AgentE
         kdf: Mutex::new(()),
         connections: Mutex::new(BTreeMap::new()),
         stop: AtomicBool::new(false),
+        memory,
         locked_memory: AtomicU8::new(if harden::lock_all_memory() { 2 } else { 1 }),
         wake: Mutex::new(wake),
     });

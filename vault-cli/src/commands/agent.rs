@@ -7,7 +7,7 @@ use vault_core::agent::Request;
 use vault_core::agent::message::{self, AgentStatus, Done, Stop};
 
 use super::Run;
-use crate::agent::{AgentError, Places, Readiness, Started, agents, serve, start};
+use crate::agent::{AgentError, Memory, Places, Readiness, Started, agents, serve, start};
 use crate::cli::{Agent, AgentAction};
 use crate::failure::Failure;
 use crate::message::{Exit, Status};
@@ -18,8 +18,8 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Agent) -> Result<Exit, Failure>
     let places = Places::of(&run.environment);
     let done = match arguments.action {
         Some(AgentAction::Stop) => stop(&places).map(|()| Some("stopped the agent")),
-        None if arguments.detached => serve(&places, &Readiness::Detached).map(|()| None),
-        None if arguments.foreground => serve(&places, &Readiness::Foreground).map(|()| None),
+        None if arguments.detached => serve(&places, memory(run), &Readiness::Detached).map(|()| None),
+        None if arguments.foreground => serve(&places, memory(run), &Readiness::Foreground).map(|()| None),
         None => start(&places).map(|started| match started {
             Started::New => Some("started the agent"),
             Started::Running => Some("the agent runs already"),
@@ -29,6 +29,16 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Agent) -> Result<Exit, Failure>
         run.voice.status(&Status::Done(text.to_owned()));
     }
     Ok(Exit::Ok)
+}
+
+/// Where the agent compares vaults with what was seen.
+fn memory(run: &Run<'_>) -> Memory {
+    Memory {
+        folder: run.environment.state_folder(),
+        required: run.config.require_pin,
+        named_by_key: false,
+        allow_rollback: false,
+    }
 }
 
 fn stop(places: &Places) -> Result<(), AgentError> {

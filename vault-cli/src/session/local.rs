@@ -17,7 +17,9 @@ use vault_core::vault::diff::Difference;
 use vault_core::vault::edit::{Edit, NewValue, Outcome, Saved, Update};
 use vault_core::vault::{Counts, LockedVault, UnlockFailure, UnlockedVault, Value};
 
-use super::{Change, Committed, Expect, Facts, Log, Opened, PathPins, PinError, Session, SessionError, obey};
+use super::{
+    Change, Committed, Expect, Facts, Log, Opened, PathPins, PinError, Seen, Session, SessionError, obey,
+};
 use crate::failure::Failure;
 use crate::message::{Status, Voice, Warning};
 use crate::policy::Policy;
@@ -118,13 +120,34 @@ impl Local {
         self
     }
 
+    /// Compares the vault with what this machine remembers, without a word, and remembers it from now on. Gives also the
+    /// generation that was seen, if this one is older. What there is to say of slots waits for somebody who can be told.
+    ///
+    /// # Errors
+    /// [`SessionError::Pin`], [`SessionError::Verify`].
+    pub(crate) fn with_pins_untold(
+        mut self,
+        mut pins: PathPins,
+    ) -> Result<(Self, Option<u64>), SessionError> {
+        let seen = self.compare(&mut pins)?;
+        if seen.news.is_empty() {
+            pins.keep(&self.vault).map_err(|error| self.pin(error))?;
+        }
+        self.pins = Some(pins);
+        Ok((self, seen.older.map(|(_, seen)| seen)))
+    }
+
+    fn compare(&self, pins: &mut PathPins) -> Result<Seen, SessionError> {
+        let seen = pins.opened(&self.vault).map_err(|error| self.broken(error))?;
+        seen.map_err(|error| self.pin(error))
+    }
+
     /// Compares the vault with what this machine remembers, says what there is to say, and remembers it from now on.
     ///
     /// # Errors
     /// [`SessionError::Pin`], [`SessionError::Verify`]; warnings, with `--strict`.
     pub(crate) fn with_pins(mut self, mut pins: PathPins, voice: Voice) -> Result<Self, Failure> {
-        let seen = pins.opened(&self.vault).map_err(|error| self.broken(error))?;
-        let seen = seen.map_err(|error| self.pin(error))?;
+        let seen = self.compare(&mut pins)?;
         if let Some(why) = seen.damaged {
             voice.warn(Warning::Unpinned(self.path.clone(), why))?;
         }

@@ -42,6 +42,11 @@ impl Remote {
         Ok(Some(Self { link, places, vault, path: path.to_owned(), author, facts, attached: 0 }))
     }
 
+    /// Its generation and the one that this machine has seen, if it is older.
+    pub(crate) fn older(&self) -> Option<(u64, u64)> {
+        self.facts.older.map(|seen| (self.facts.generation, seen))
+    }
+
     fn link(&self) -> MutexGuard<'_, Link> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }

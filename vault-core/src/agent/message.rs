@@ -299,8 +299,8 @@ members! {
         3 epoch: u64,
         /// The label of the slot that opened it.
         4 slot: Option<String>,
-        /// It is older than one that the agent has seen.
-        5 older: Option<Flag>,
+        /// It is older than what this machine has seen: the generation of that.
+        5 older: Option<u64>,
         /// The epoch in which a slot was last removed whose holder has no other.
         6 removal: Option<u64>,
     }

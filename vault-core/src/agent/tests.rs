@@ -64,7 +64,7 @@ impl Dice<'_> {
     fn change(&mut self) -> Change {
         match self.roll() % 7 {
             0 => Change::Remove(self.name()),
-            3 => Change::Resolve(self.name(), (self.roll() % 2 == 0).then(|| self.number())),
+            3 => Change::Resolve(self.name(), self.roll().is_multiple_of(2).then(|| self.number())),
             1 => Change::Rename(self.name(), self.name()),
             2 => Change::Copy(self.name(), self.name()),
             _ => {

@@ -100,7 +100,7 @@ fn indentation(text: &str) -> Option<&str> {
     let is_key = |line: &&str| {
         line.starts_with(|first: char| first.is_ascii_alphabetic()) && line.trim_end().contains(':')
     };
-    let last = text.lines().filter(is_key).next_back()?;
+    let last = text.lines().rfind(is_key)?;
     if last.trim_end() != "repos:" {
         return None;
     }
