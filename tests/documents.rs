@@ -157,11 +157,21 @@ fn dangling(text: &str, folder: &Path, code: &str) -> Vec<String> {
         }
         let name = word.matches('_').count() >= 3
             && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        if name && !code.contains(&format!("fn {word}(")) && !code.contains(&format!("def {word}(")) {
+        if name
+            && !code.contains(&format!("fn {word}("))
+            && !code.contains(&format!("def {word}("))
+            && !is_dependency(&word)
+        {
             wrong.push(word);
         }
     }
     wrong
+}
+
+/// Whether a name is that of a crate in the lock file.
+fn is_dependency(name: &str) -> bool {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    lock.contains(&format!("name = \"{}\"\n", name.replace('_', "-")))
 }
 
 /// The anchor that a heading gets where Markdown is shown.

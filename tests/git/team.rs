@@ -132,10 +132,15 @@ impl Desk<'_> {
 
     /// Stores a value, which no output may have in it from now on.
     pub(super) fn set(&self, name: &str, value: &str) {
+        self.set_with(name, value, &[]);
+    }
+
+    fn set_with(&self, name: &str, value: &str, options: &[&str]) {
         self.team.values.borrow_mut().push(value.to_owned());
         let file = self.team.path("value");
         std::fs::write(&file, value).unwrap();
-        self.vault(&["set", name, "--secret-file", &file.to_string_lossy()]).ends(0);
+        let file = file.to_string_lossy();
+        self.vault(&[&["set", name, "--secret-file", &*file], options].concat()).ends(0);
     }
 
     pub(super) fn get(&self, name: &str) -> String {
@@ -156,7 +161,12 @@ impl Desk<'_> {
 
     /// One change, committed.
     pub(super) fn save(&self, name: &str, value: &str) {
-        self.set(name, value);
+        self.save_with(name, value, &[]);
+    }
+
+    /// One change, made with these options, committed.
+    pub(super) fn save_with(&self, name: &str, value: &str, options: &[&str]) {
+        self.set_with(name, value, options);
         self.commit(&format!("change {name}"));
     }
 
