@@ -143,11 +143,11 @@ fn a_rotation_that_is_killed_leaves_the_old_or_the_new_file_whole() {
 #[test]
 fn a_rotation_on_a_full_disk_leaves_the_old_file() {
     let home = Home::empty();
-    let Some(_mount) = Mount::tmpfs(&home.work(), "size=1m") else { return };
+    let Some(_mount) = Mount::tmpfs(&home.work(), "size=4m") else { return };
     let home = self::home(home);
     let before = std::fs::read(home.file()).unwrap();
     // Room for the old file, and not for another.
-    let room = (1 << 20) - before.len() - 200_000;
+    let room = (4 << 20) - before.len() - 200_000;
     std::fs::write(home.work().join("filler"), vec![b'x'; room]).unwrap();
     with_id(&home, &["rotate", "--yes"]).exits(1).says("no space left");
     assert_eq!(std::fs::read(home.file()).unwrap(), before);

@@ -20,8 +20,10 @@ pub(super) fn run(run: &mut Run<'_>, _: &SlotList) -> Result<Exit, Failure> {
     let slots = session.as_ref().map_or(locked.slots(), |session| session.slots());
     let roster = session.as_ref().map(|session| session.roster());
     let opened_by = session.as_ref().and_then(|session| session.opened_by());
-    let listed: Vec<_> =
+    let mut listed: Vec<_> =
         slots.iter().map(|slot| Listed::of(slot, roster, opened_by == Some(slot.id))).collect();
+    // The file's order is that of random ids.
+    listed.sort_by_key(|slot| slot.label);
     let removed: Vec<_> = roster.into_iter().flat_map(|roster| &roster.removed).map(Removed::of).collect();
     if run.global.json {
         let verified = session.is_some();
