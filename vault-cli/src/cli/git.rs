@@ -50,7 +50,7 @@ pub(crate) struct Setup {
     after_help = "Examples:\n  vault merge                              after \"git merge\" reported a conflict\n  vault merge base.vault ours.vault theirs.vault -o merged.vault\n  vault merge ours.vault theirs.vault"
 )]
 pub(crate) struct Merge {
-    /// [BASE] OURS THEIRS
+    /// OURS and THEIRS, or BASE, OURS and THEIRS
     #[arg(value_name = "FILE", num_args = 2..=3, value_hint = ValueHint::FilePath)]
     pub(crate) sides: Vec<PathBuf>,
     /// Write the result here instead ("-": standard output)
