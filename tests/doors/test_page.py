@@ -114,7 +114,7 @@ def test_clients(home, monkeypatch):
 
 def test_containers(home, monkeypatch):
     run("vault door keyring --enable; keyring set https://pypi.example.org/simple/ bob", input=b"in a container\n")
-    names = {"/work/secrets.vault": os.environ["VAULT_FILE"], "/run/secrets/vault-key": os.environ["VAULT_MACHINE_KEY_FILE"]}
+    names = {"/srv/app/secrets.vault": os.environ["VAULT_FILE"], "/run/secrets/vault-key": os.environ["VAULT_MACHINE_KEY_FILE"]}
     for name in list(os.environ):
         if name.startswith("VAULT_"):
             monkeypatch.delenv(name)
