@@ -88,6 +88,11 @@ fn the_backend_passes_keyring_s_own_tests_and_ours() {
 }
 
 #[test]
+fn the_backend_and_the_command_go_through_an_agent() {
+    World::new().pytest(&["test_agent.py"], &root().join("tests/doors"));
+}
+
+#[test]
 fn keyring_s_tests_of_imports_and_processes_pass_with_our_backend() {
     let sdist = root().join("target/doors-python/keyring-sdist");
     // They are marked as failing now and then on Linux; with this backend they may not.
@@ -102,6 +107,11 @@ fn the_command_answers_as_python_s_does() {
 #[test]
 fn pip_uv_twine_and_poetry_find_their_passwords_and_keep_them_in_the_vault() {
     World::new().pytest(&["test_clients.py"], &root().join("tests/doors"));
+}
+
+#[test]
+fn the_snippets_of_the_keyring_page_run() {
+    World::new().pytest(&["test_page.py"], &root().join("tests/doors"));
 }
 
 #[test]
