@@ -1,9 +1,11 @@
 //! The agent as a user meets it: unlocked once, refused to strangers, and nothing left behind.
 
 mod access;
+mod alike;
 mod crowd;
 mod everyday;
 mod home;
 mod lease;
 mod memory;
+mod pins;
 mod storm;

@@ -1,5 +1,6 @@
 //! What is measured: one function a target, by name.
 
+mod agent;
 mod attachment;
 mod read;
 mod write;
@@ -14,7 +15,7 @@ use crate::stats::Spread;
 type Case = fn(&Bench) -> Result<Vec<Row>, Failed>;
 
 /// All, in the order of docs/performance.md.
-pub const ALL: [(&str, Case); 13] = [
+pub const ALL: [(&str, Case); 17] = [
     ("get-1k-empty", read::get_small_and_empty),
     ("get-1k-age", read::get_small_and_age),
     ("get-100k", read::get_large),
@@ -28,6 +29,10 @@ pub const ALL: [(&str, Case); 13] = [
     ("import-100k", write::import_large),
     ("attachment", attachment::times),
     ("attachment-memory", attachment::memory),
+    ("agent-get", agent::get),
+    ("agent-many", agent::many),
+    ("agent-memory", agent::memory),
+    ("agent-search", agent::find),
 ];
 
 /// In milliseconds.

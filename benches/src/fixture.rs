@@ -2,12 +2,20 @@
 //!
 //! Each is made once and kept in the work folder. Secrets come from a counter, so that two machines measure the same.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use vault_core::agent::Request;
+use vault_core::agent::change::{Change, Incoming, Set};
+use vault_core::agent::message::{self, VaultPath};
+use vault_core::format::entry::EntryName;
+use vault_core::secret::Secret;
+
+use crate::agent::{Agent, attributes};
 use crate::run::{Failed, command, run};
 
 /// The programs that are measured, and the folder in which.
@@ -122,6 +130,47 @@ impl Bench {
             let mut grow = command(&self.programs.join("grow-log"));
             run(grow.arg(vault).arg(identity).arg(seals.to_string()).arg(path)).map(drop)
         })
+    }
+
+    /// A vault whose entries have attributes, and the bytes of all names and attributes as plain text.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn vault_with_attributes(&self, entries: usize) -> Result<(PathBuf, u64), Failed> {
+        let empty = self.vault_of(0)?;
+        let set = |number: usize| -> Result<(Change, u64), Failed> {
+            let attributes = attributes(number);
+            let of_attributes: usize = attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+            let secret = Secret::new(format!("{number:032}").into_bytes());
+            let set = Set {
+                name: EntryName::parse(&name(number)).map_err(|error| Failed(format!("{error:?}")))?,
+                fields: BTreeMap::from([("secret".to_owned(), Some(Incoming::Short(secret)))]),
+                attributes: attributes.map(|(name, value)| (name, Some(value))).into(),
+                expires: None,
+                expect: None,
+            };
+            Ok((Change::Set(Box::new(set)), (name(number).len() + of_attributes) as u64))
+        };
+        let mut plain = 0;
+        for number in 0..entries {
+            plain += set(number)?.1;
+        }
+        let path = self.once(&format!("{entries}-attributes.vault"), |path| {
+            fs::copy(&empty, path)?;
+            let agent = Agent::holding(self, path)?;
+            let mut client = agent.connect()?;
+            let numbers: Vec<usize> = (0..entries).collect();
+            for some in numbers.chunks(1_000) {
+                let changes = some.iter().map(|number| Ok(set(*number)?.0)).collect::<Result<_, Failed>>()?;
+                let _: message::Done = client.ask(&Request::Stage(message::Stage { changes }), |_| Ok(()))?;
+            }
+            let vault = VaultPath::new(path)
+                .ok_or_else(|| Failed("the work folder's path is not absolute".to_owned()))?;
+            let commit = message::Commit { vault, author: "bench".to_owned(), changes: None };
+            let _: message::Committed = client.ask(&Request::Commit(commit), |_| Ok(()))?;
+            Ok(())
+        })?;
+        Ok((path, plain))
     }
 
     /// Bytes that nothing compresses.

@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "a program: nothing outside can reach it in any case")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the report goes there")]
 
+mod agent;
 mod cases;
 mod fixture;
 mod pairs;

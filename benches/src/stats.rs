@@ -27,6 +27,16 @@ impl Spread {
     }
 }
 
+/// Values below which these parts of all measurements are.
+///
+/// # Panics
+/// If there are none.
+pub fn quantiles<const N: usize>(mut values: Vec<f64>, parts: [f64; N]) -> [f64; N] {
+    assert!(!values.is_empty(), "there is no part of nothing");
+    values.sort_by(f64::total_cmp);
+    parts.map(|part| quantile(&values, part))
+}
+
 /// Between neighbours in proportion.
 #[expect(clippy::cast_precision_loss, reason = "there are far fewer than 2^52")]
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within the values")]
@@ -45,6 +55,7 @@ mod tests {
     fn quartiles_lie_between_neighbours() {
         let spread = Spread::of([4.0, 1.0, 3.0, 2.0]);
         assert_eq!(spread, Spread { low: 1.75, median: 2.5, high: 3.25, count: 4 });
+        assert_eq!(quantiles(vec![3.0, 1.0, 2.0], [0.5, 1.0]), [2.0, 3.0]);
         assert_eq!(Spread::of([7.0]), Spread { low: 7.0, median: 7.0, high: 7.0, count: 1 });
     }
 }

@@ -22,14 +22,21 @@ fn another_user_is_refused_whatever_rights_he_has() {
     let script = "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.settimeout(5)\ns.connect(sys.argv[1])\n\
                   try:\n s.sendall(bytes.fromhex('0000000d8200a2018101026574657374' + '00'))\n print('answer' if s.recv(9) else 'closed')\n\
                   except OSError: print('closed')\n";
-    let ask = |caps: &[&str]| {
-        let mut command = Command::new("setpriv");
-        command.args(["--clear-groups", "--reuid", "65534", "--regid", "65534"]).args(caps);
-        let output = command.args(["python3", "-c", script]).arg(agent.socket()).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
+    // The system's Python: one in somebody's home is not for another user.
+    let ask = |wrapper: &[&str]| {
+        let mut command = Command::new("env");
+        let output =
+            command.args(wrapper).args(["/usr/bin/python3", "-c", script]).arg(agent.socket()).output();
+        let output = output.unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
-    assert_eq!(ask(&[]), "closed\n");
-    assert_eq!(ask(&["--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"]), "closed\n");
+    let as_nobody = ["setpriv", "--clear-groups", "--reuid", "65534", "--regid", "65534"];
+    let ask_as_nobody = |caps: &[&str]| ask(&[&as_nobody[..], caps].concat());
+    let said = |text: &str| (text.to_owned(), String::new());
+    assert_eq!(ask(&[]), said("answer\n"), "the same question of the agent's own user");
+    assert_eq!(ask_as_nobody(&[]), said("closed\n"));
+    let caps = ["--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"];
+    assert_eq!(ask_as_nobody(&caps), said("closed\n"));
     // Our own client, which now does not trust the folder.
     agent.is_locked("a");
     fs::set_permissions(agent.home.beside("run/vault"), Permissions::from_mode(0o700)).unwrap();

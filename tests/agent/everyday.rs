@@ -43,50 +43,6 @@ fn a_wrong_passphrase_is_exit_code_5_and_changes_nothing() {
 }
 
 #[test]
-fn answers_are_the_same_with_and_without_the_agent() {
-    let agent = AgentHome::new();
-    agent.unlock();
-    let large = vec![0xa5; 700_000];
-    agent.vault(["set", "large"]).stdin(large.clone()).ok();
-    agent.vault(["set", "small", "--attr", "service=x", "--expires", "2030-01-01"]).stdin("s\n").ok();
-    fs::write(
-        agent.home.work().join("many.env"),
-        (0..3_000).map(|n| format!("N{n}=v{n}\n")).collect::<String>(),
-    )
-    .unwrap();
-    agent.vault(["import", "many.env"]).ok();
-    let runs: &[&[&str]] = &[
-        &["get", "large"],
-        &["get", "small"],
-        &["get", "small", "--json"],
-        &["get", "no"],
-        &["get", "small", "no"],
-        &["list"],
-        &["list", "--json"],
-        &["show", "small", "--json"],
-        &["export", "--format", "json", "--yes"],
-        &["check", "--json"],
-        &["set", "small", "--new"],
-        &["mv", "small", "large"],
-        &["rm", "no"],
-    ];
-    for arguments in runs {
-        let with = agent.vault(arguments.iter().copied()).end();
-        let here = agent
-            .vault(arguments.iter().copied())
-            .first("--no-agent")
-            .env("VAULT_PASSPHRASE_FILE", agent.home.beside("passphrase"));
-        let without = here.end();
-        assert_eq!(
-            (with.status.code(), &with.stdout, &with.stderr),
-            (without.status.code(), &without.stdout, &without.stderr),
-            "{arguments:?}"
-        );
-    }
-    assert_eq!(agent.vault(["get", "large"]).ok().stdout, large);
-}
-
-#[test]
 fn what_others_save_is_seen_at_once_and_a_foreign_file_is_not_opened() {
     let agent = AgentHome::new();
     agent.unlock();

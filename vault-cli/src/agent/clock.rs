@@ -23,11 +23,13 @@ impl Reading {
             let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
             Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
         };
+        // First, so that it is never ahead of the clock that has the suspended time as well.
+        let awake = of(ClockId::Monotonic);
         #[cfg(target_os = "linux")]
         let boot = of(ClockId::Boottime);
         #[cfg(not(target_os = "linux"))]
         let boot = of(ClockId::Monotonic);
-        Self { boot, awake: of(ClockId::Monotonic), wall: crate::time::now() }
+        Self { boot, awake, wall: crate::time::now() }
     }
 
     /// Whether the machine was suspended between an earlier reading and this one.

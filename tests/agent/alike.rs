@@ -1,0 +1,178 @@
+//! Every command says the same, byte for byte, with the agent as without it.
+
+use std::fs;
+use std::path::Path;
+
+use super::home::AgentHome;
+use crate::crash::program::{Ended, names};
+
+/// Not text, and longer than what stands in one frame.
+fn binary() -> Vec<u8> {
+    (0..700_000_u32).map(|i| u8::try_from(i % 251).unwrap() ^ 0xa5).collect()
+}
+
+/// A vault with something of everything, in a repository.
+fn filled() -> AgentHome {
+    let agent = AgentHome::new();
+    agent.unlock();
+    agent.vault(["set", "binary/large"]).stdin(binary()).ok();
+    agent.vault(["set", "binary/small", "--raw"]).stdin(vec![0, 0xff, b'\n', 0x80]).ok();
+    agent.vault(["set", "text", "--attr", "service=x", "--expires", "2030-01-01"]).stdin("one\ntwo\n").ok();
+    agent.vault(["set", "text", "--field", "pin"]).stdin("1234\n").ok();
+    agent.vault(["set", "text-large"]).stdin("\u{e9}\n".repeat(100_000)).ok();
+    agent.vault(["set", "empty", "--raw"]).ok();
+    let many: String = (0..3_000).map(|n| format!("N{n}=v{n}\n")).collect();
+    fs::write(agent.home.work().join("many.env"), many).unwrap();
+    agent.vault(["import", "many.env", "--prefix", "many/"]).ok();
+    agent.vault(["mv", "many/N1", "moved"]).ok();
+    agent.vault(["rm", "many/N2"]).ok();
+    for arguments in [
+        &["init", "--quiet", "-b", "main"][..],
+        &["add", "secrets.vault"],
+        &["-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", "a"],
+    ] {
+        agent.home.program("git", arguments).env("GIT_CONFIG_GLOBAL", "/dev/null").ok();
+    }
+    agent
+}
+
+/// Both ways, and that they end alike. Gives the one with the agent.
+fn alike(agent: &AgentHome, arguments: &[&str]) -> Ended {
+    let with = agent.vault(arguments.iter().copied()).end();
+    let without = agent
+        .vault(arguments.iter().copied())
+        .first("--no-agent")
+        .env("VAULT_PASSPHRASE_FILE", agent.home.beside("passphrase"))
+        .end();
+    assert_eq!(
+        (with.status.code(), &with.stderr),
+        (without.status.code(), &without.stderr),
+        "{arguments:?}: what is said"
+    );
+    assert!(with.stdout == without.stdout, "{arguments:?}: {:?} {:?}", with.stdout, without.stdout);
+    with
+}
+
+#[test]
+fn reading_commands_answer_byte_for_byte_as_without_the_agent() {
+    let agent = filled();
+    // What has to print something, and ends well.
+    let fruitful: &[&[&str]] = &[
+        &["get", "binary/large"],
+        &["get", "binary/large", "--json"],
+        &["get", "binary/small"],
+        &["get", "binary/small", "--json"],
+        &["get", "text"],
+        &["get", "text", "--json"],
+        &["get", "text", "pin"],
+        &["get", "text-large"],
+        &["get", "text-large", "--json"],
+        &["list"],
+        &["list", "--json"],
+        &["list", "many/*"],
+        &["list", "--attr", "service=x"],
+        &["show", "text"],
+        &["show", "text", "--json"],
+        &["show", "binary/large"],
+        &["show", "binary/large", "--json"],
+        &["export", "text*"],
+        &["export", "text*", "--format", "json"],
+        &["export", "text*", "--format", "yaml"],
+        &["export", "text*", "--format", "toml"],
+        &["export", "many/*", "--format", "dotenv", "--prefix", "many/"],
+        &["export", "many/*", "--format", "json", "-o", "-"],
+        &["log"],
+        &["log", "--json"],
+        &["log", "text"],
+        &["log", "text", "--json"],
+        &["history", "text"],
+        &["history", "text", "--json"],
+        &["check"],
+        &["check", "--json"],
+        &["check", "--no-key", "--json"],
+    ];
+    for arguments in fruitful {
+        let ended = alike(&agent, arguments);
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        assert!(!ended.stdout.is_empty(), "{ended:?}");
+    }
+    // What is refused, or finds nothing.
+    let others: &[&[&str]] = &[
+        &["get", "empty"],
+        &["get", "no"],
+        &["get", "tex"],
+        &["get", "text", "no"],
+        &["get", "text", "--at", "no"],
+        &["list", "no*"],
+        &["list", "no*", "--json"],
+        &["list", "--expired"],
+        &["list", "--conflicts", "--json"],
+        &["show", "no"],
+        &["export", "--format", "dotenv"],
+        &["export", "no*"],
+        &["log", "no"],
+        &["history", "no"],
+    ];
+    for arguments in others {
+        alike(&agent, arguments);
+    }
+    assert_eq!(alike(&agent, &["get", "binary/large"]).stdout, binary());
+}
+
+#[test]
+fn a_value_that_is_not_text_is_refused_in_words_by_formats_of_text_and_exported_as_a_file() {
+    let agent = filled();
+    for format in ["json", "yaml", "toml", "dotenv"] {
+        for pattern in ["binary/small", "binary/large"] {
+            let ended = alike(&agent, &["export", pattern, "--format", format]);
+            assert!(ended.stdout.is_empty(), "a part was printed");
+            assert!(
+                ended.status.code() != Some(0) && ended.stderr.starts_with("vault: error: "),
+                "{ended:?}"
+            );
+        }
+    }
+    let exported = |more: &[&str], folder: &str| {
+        let run = agent.vault(["export", "--format", "files", "--json", "-o", folder]);
+        let run = more.iter().fold(run, |run, option| run.first(option));
+        run.env("VAULT_PASSPHRASE_FILE", agent.home.beside("passphrase")).ok();
+    };
+    // With the file of the passphrase, a vault that is held is still read through the agent.
+    exported(&[], "with");
+    exported(&["--no-agent"], "without");
+    let work = agent.home.work();
+    assert_same_files(&work.join("with"), &work.join("without"));
+    assert_eq!(fs::read(work.join("with/binary/large")).unwrap(), binary());
+    assert_eq!(fs::read(work.join("with/binary/small")).unwrap(), [0, 0xff, b'\n', 0x80]);
+}
+
+fn assert_same_files(one: &Path, other: &Path) {
+    assert_eq!(names(one), names(other));
+    for name in names(one) {
+        let (one, other) = (one.join(&name), other.join(&name));
+        if one.is_dir() {
+            assert_same_files(&one, &other);
+        } else {
+            assert!(fs::read(&one).unwrap() == fs::read(&other).unwrap(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn changes_that_cannot_be_made_are_refused_as_without_the_agent() {
+    let agent = filled();
+    let before = fs::read(agent.home.file()).unwrap();
+    for arguments in [
+        &["set", "text", "--new"][..],
+        &["mv", "text", "moved"],
+        &["mv", "no", "new"],
+        &["cp", "no", "new"],
+        &["cp", "text", "moved"],
+        &["rm", "no"],
+        &["rm", "text", "--field", "no"],
+    ] {
+        let ended = alike(&agent, arguments);
+        assert_ne!(ended.status.code(), Some(0), "{ended:?}");
+    }
+    assert!(fs::read(agent.home.file()).unwrap() == before, "something was stored");
+}
