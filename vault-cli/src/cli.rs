@@ -18,7 +18,7 @@ use crate::context::{RunSecret, UnlockOptions};
 
 pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
-pub(crate) use launch::{Doctor, Render, Start};
+pub(crate) use launch::{Doctor, PamUnlock, Render, Start};
 pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use vaults::{
     Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
@@ -204,6 +204,7 @@ pub(crate) enum Command {
     Run(Start),
     Render(Render),
     Doctor(Doctor),
+    PamUnlock(PamUnlock),
     Diff(Diff),
     Log(Log),
     History(History),

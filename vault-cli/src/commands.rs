@@ -21,6 +21,7 @@ mod launch;
 mod list;
 mod log;
 mod man;
+mod pam;
 mod remove;
 mod rename;
 mod render;
@@ -129,6 +130,7 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Log(arguments) => log::run(run, arguments),
         Command::History(arguments) => history::run(run, arguments),
         Command::Scan(arguments) => scan::run(run, arguments),
+        Command::PamUnlock(arguments) => pam::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
         Command::Trust(arguments) => trust::run(run, arguments),
         Command::Keyring(arguments) => keyring::run(run, arguments),
