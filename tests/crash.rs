@@ -5,6 +5,6 @@ mod faults;
 mod hostile;
 mod kills;
 mod leaks;
-mod places;
+pub(crate) mod places;
 pub(crate) mod program;
 mod streams;

@@ -1,5 +1,5 @@
 //! Vaults in real git repositories: merged as text by plain git, by the keyed merge where git reports a conflict, and
-//! compared with a plain model. No merge driver is installed.
+//! compared with a plain model; and the program itself, as people use it with git.
 
 #![allow(
     clippy::unwrap_used,
@@ -10,12 +10,17 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod daily;
 mod histories;
 mod keyed;
 mod model;
 mod named;
+mod page;
 mod rates;
 mod repo;
+mod rules;
+mod setup;
+mod team;
 mod world;
 
 /// How many random histories: as the environment variable says, which the campaign script sets.

@@ -17,12 +17,17 @@ struct Step {
 
 #[test]
 fn the_sessions_of_the_readme_run_as_shown() {
+    runs_as_shown("README.md");
+}
+
+/// Runs the sessions of a page, and compares.
+pub(crate) fn runs_as_shown(page: &str) {
     let Some(programs) = vault_folder() else {
         // The README's test command builds the program first, and so does the CI.
         panic!("the vault program is not built: cargo build -p vault-cli");
     };
-    let steps = steps(&read("README.md"));
-    assert!(steps.len() >= 4, "README.md has no session");
+    let steps = steps(&read(page));
+    assert!(steps.len() >= 4, "{page} has no session");
     let folder = tempfile::tempdir().unwrap();
     compare(&steps, &run(&steps, folder.path(), &programs));
 }
@@ -48,7 +53,7 @@ fn compare(steps: &[Step], printed: &[String]) {
         let lines: Vec<&str> = printed.lines().collect();
         let same = lines.len() == step.shown.len()
             && step.shown.iter().zip(&lines).all(|(pattern, line)| matches(pattern, line));
-        assert!(same, "$ {}\nREADME.md shows: {:#?}\nprinted: {lines:#?}", step.command, step.shown);
+        assert!(same, "$ {}\nshown: {:#?}\nprinted: {lines:#?}", step.command, step.shown);
     }
 }
 

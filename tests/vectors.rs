@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use vault_core::format::slot::SlotKind;
 use vault_core::keys::Credential;
 use vault_core::vault::LockedVault;
-use vault_tests::fixture::{identity_file, machine_key_file, passphrase_file, read};
+use vault_tests::fixture::{identity_file, keyring_file, machine_key_file, passphrase_file, read};
 use vault_tests::python::{Opener, Reader, root};
 
 /// What the issue of the first step asks for at least.
@@ -34,12 +34,13 @@ fn expected(folder: &Path) -> Json {
 /// The files beside the vault, and how Rust takes each.
 fn openers(folder: &Path) -> Vec<(String, PathBuf, Result<Credential, String>)> {
     let mut found = Vec::new();
-    for how in ["identity", "machine-key", "passphrase", "recovery"] {
+    for how in ["identity", "machine-key", "passphrase", "recovery", "keyring"] {
         let path = folder.join(how);
         let Ok(bytes) = fs::read(&path) else { continue };
         let credential = match how {
             "identity" => identity_file(&bytes),
             "machine-key" => machine_key_file(&bytes),
+            "keyring" => keyring_file(&bytes),
             "passphrase" => Ok(Credential::Passphrase(passphrase_file(&bytes))),
             _ => Ok(Credential::RecoveryCode(passphrase_file(&bytes))),
         };
@@ -81,6 +82,7 @@ fn both_readers_find_in_every_vector_what_it_says() {
             let opener = match how.as_str() {
                 "identity" => Opener::Identity(&path),
                 "machine-key" => Opener::MachineKey(&path),
+                "keyring" => Opener::Keyring(&path),
                 _ => Opener::Passphrase(&path),
             };
             let said = reader.read(&folder.join("vault"), opener);
@@ -109,7 +111,8 @@ fn the_good_vectors_have_every_kind_of_slot_and_both_numbers_of_pages() {
             *seen.entry(kind.to_owned()).or_default() += 1;
         }
     }
-    for wanted in ["256 pages", "4096 pages", "age", "machine", "passphrase", "recovery", "other"] {
+    for wanted in ["256 pages", "4096 pages", "age", "machine", "passphrase", "recovery", "keyring", "other"]
+    {
         assert!(seen.contains_key(wanted), "{wanted} is in no good vector: {seen:?}");
     }
 }

@@ -228,12 +228,12 @@ fn rustix_fifo(path: &Path) {
 }
 
 /// A mount, as long as it lives.
-struct Mount {
+pub(crate) struct Mount {
     target: std::path::PathBuf,
 }
 
 impl Mount {
-    fn tmpfs(target: &Path, options: &str) -> Option<Self> {
+    pub(crate) fn tmpfs(target: &Path, options: &str) -> Option<Self> {
         Self::new(
             &["-t".as_ref(), "tmpfs".as_ref(), "-o".as_ref(), options.as_ref(), "tmpfs".as_ref()],
             target,

@@ -133,6 +133,12 @@ impl Run {
         self
     }
 
+    /// A further argument, at the end.
+    pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
     pub(crate) fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.insert(name.into(), value.into());
         self
@@ -173,6 +179,20 @@ impl Run {
         words.append(&mut self.arguments);
         self.arguments = words;
         self
+    }
+
+    /// As a line for a shell.
+    pub(crate) fn shell_line(&self) -> String {
+        let words = std::iter::once(&self.program).chain(&self.arguments);
+        let quoted = words.map(|word| format!("'{}'", word.to_str().unwrap().replace('\'', "'\\''")));
+        quoted.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Another program, in the surroundings of this run.
+    pub(crate) fn command_of(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear().envs(&self.environment).current_dir(&self.folder);
+        command
     }
 
     /// As a process of the caller's.

@@ -15,12 +15,15 @@ struct Figures {
     clean: AtomicU64,
     conflicts: AtomicU64,
     operations: AtomicU64,
+    driven: AtomicU64,
 }
 
 struct Walk<'f> {
     repo: Repo,
     world: World,
     figures: &'f Figures,
+    /// The program is git's merge driver.
+    driver: bool,
 }
 
 fn count(counter: &AtomicU64) {
@@ -49,6 +52,17 @@ impl Walk<'_> {
 
     /// After a command that merged `theirs` into `ours`: what came out, after a conflict was settled with the keys.
     fn outcome(&mut self, success: bool, ours: &State, theirs: &State) -> Result<State, String> {
+        if self.driver {
+            count(&self.figures.driven);
+            if !success && !self.repo.in_conflict() {
+                return Err("git failed without a conflict".to_owned());
+            }
+            let state = self.world.driven(ours, theirs, self.repo.read(), success)?;
+            if !success {
+                self.repo.ok(&["add", "-A"]);
+            }
+            return Ok(state);
+        }
         if success {
             count(&self.figures.clean);
             return self.world.clean(ours, theirs, self.repo.read());
@@ -160,6 +174,8 @@ impl Walk<'_> {
             }
             return Ok(state);
         };
+        // Each commit of a rebase is a merge of its own with the driver, which the states here do not tell of.
+        let rebases = !self.driver;
         match self.world.rng.below(6) {
             0 => {
                 // Criss-cross: each takes the other's old tip, then both meet.
@@ -193,7 +209,7 @@ impl Walk<'_> {
                 // Git does not know that a squashed branch is merged; the vault does.
                 state = self.merge(&state, first, a)?;
             }
-            3 => {
+            3 if rebases => {
                 for (name, commits) in &branches {
                     self.repo.ok(&["checkout", "-q", name]);
                     let rebased = self.rebase("main", &state, commits)?;
@@ -222,7 +238,9 @@ fn history(seed: u64, figures: &Figures) -> Result<(), String> {
     let entries = if rng.one_in(3) { 3 + rng.below(148) } else { 3 + rng.below(30) };
     let pages = if rng.one_in(12) { Pages::Many } else { Pages::Few };
     let (world, first) = World::new(seed, pages, entries);
-    let mut walk = Walk { repo: Repo::new(&first), world, figures };
+    let driver = seed.is_multiple_of(4);
+    let repo = if driver { Repo::with_driver(&first, world.identity.expose()) } else { Repo::new(&first) };
+    let mut walk = Walk { repo, world, figures, driver };
     let mut budget = 50;
     let mut state = first;
     for _ in 0..=walk.world.rng.below(3) {
@@ -243,12 +261,16 @@ fn every_merge_of_random_histories_is_both_sides_changes() {
     let (clean, conflicts) = (of(&figures.clean), of(&figures.conflicts));
     let rejected = wrong.iter().filter(|why| why.contains("REJECTED")).count();
     println!(
-        "histories {} operations {} merges {} clean {clean} conflicts {conflicts} rejected {rejected} wrong {}",
+        "histories {} operations {} merges {} clean {clean} conflicts {conflicts} by the driver {} rejected {rejected} wrong {}",
         wanted + 1,
         of(&figures.operations),
-        clean + conflicts,
+        clean + conflicts + of(&figures.driven),
+        of(&figures.driven),
         wrong.len() - rejected,
     );
     assert!(wrong.is_empty(), "{} of {wanted}: {}", wrong.len(), wrong[0]);
-    assert!(clean > wanted && conflicts > wanted / 2, "these histories test little");
+    assert!(
+        clean > wanted && conflicts > wanted / 2 && of(&figures.driven) > wanted / 2,
+        "these histories test little"
+    );
 }

@@ -179,14 +179,6 @@ pub(super) fn expect(ours: &State, theirs: &State, saves: &[Vec<Op>]) -> Expecte
             (false, true) => ours,
             (true, _) => theirs,
         };
-        // A side that is itself a merge of two renames may have given a name again that the other side still uses for
-        // what went elsewhere. Then both are kept: more than is needed, and nothing is lost.
-        let (news, other) = if std::ptr::eq(side, ours) { (&a, theirs) } else { (&b, ours) };
-        let reused = |op: &&Op| matches!(op, Op::Rename { to, .. } if group.contains(to) && other.map.contains_key(to));
-        if news.ops.iter().any(reused) {
-            expected.mixed.push(group);
-            continue;
-        }
         for name in group {
             if let Some(entry) = side.map.get(&name) {
                 expected.exact.insert(name, entry.clone());

@@ -11,6 +11,8 @@ pub(super) const VAULT: &str = "secrets.vault";
 
 pub(super) struct Repo {
     dir: tempfile::TempDir,
+    /// The program is git's merge driver, and has the key.
+    driver: bool,
 }
 
 impl Repo {
@@ -18,12 +20,24 @@ impl Repo {
     pub(super) fn new(first: &State) -> Self {
         let memory = Path::new("/dev/shm");
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        let repo = Self { dir: dir.unwrap() };
+        let repo = Self { dir: dir.unwrap(), driver: false };
         repo.ok(&["init", "-q", "--template=", "-b", "main"]);
         std::fs::write(repo.dir.path().join(".gitattributes"), format!("{VAULT} text eol=lf\n")).unwrap();
         repo.write(&first.text);
         repo.ok(&["add", "."]);
         repo.ok(&["commit", "-q", "-m", "first"]);
+        repo
+    }
+
+    /// The same, with the program as git's merge driver, which unlocks with this identity.
+    pub(super) fn with_driver(first: &State, identity: &[u8]) -> Self {
+        let mut repo = Self::new(first);
+        repo.driver = true;
+        std::fs::write(repo.path(".git/identity"), identity).unwrap();
+        std::fs::create_dir_all(repo.path(".git/info")).unwrap();
+        std::fs::write(repo.path(".git/info/attributes"), format!("{VAULT} merge=vault\n")).unwrap();
+        repo.ok(&["config", "merge.vault.driver", "vault merge --driver %P %O %A %B"]);
+        repo.ok(&["config", "merge.vault.recursive", "binary"]);
         repo
     }
 
@@ -42,6 +56,12 @@ impl Repo {
         command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("LC_ALL", "C");
         for who in ["AUTHOR", "COMMITTER"] {
             command.env(format!("GIT_{who}_NAME"), "tester").env(format!("GIT_{who}_EMAIL"), "t@example.org");
+        }
+        if self.driver {
+            let programs = crate::readme::vault_folder().expect("the vault program is built");
+            let path = std::env::var("PATH").unwrap_or_default();
+            command.env("PATH", format!("{}:{path}", programs.display()));
+            command.env("VAULT_IDENTITY_FILE", self.path(".git/identity"));
         }
         command.env("GIT_EDITOR", "true").env("GIT_MERGE_AUTOEDIT", "no");
         let usual = [("gc.auto", "0"), ("maintenance.auto", "false"), ("core.fsync", "none")];

@@ -61,6 +61,8 @@ pub(super) enum Refusal {
 
 pub(super) struct World {
     key: UnlockedVault,
+    /// What opens the vault, as a file of identities has it.
+    pub(super) identity: Secret,
     pub(super) rng: Prng,
     pub(super) saves: Vec<Vec<Op>>,
     seals: Vec<SealId>,
@@ -76,6 +78,7 @@ impl World {
     pub(super) fn new(seed: u64, pages: Pages, entries: usize) -> (Self, State) {
         let mut rng = Prng(seed);
         let identity = Identity::generate_x25519();
+        let text_of_identity = identity.to_text();
         let mut new = NewVault::generate(pages, &mut rng);
         let label = Label::parse("me").unwrap();
         let slot =
@@ -90,6 +93,7 @@ impl World {
         };
         let mut world = Self {
             key,
+            identity: text_of_identity,
             rng,
             saves: vec![Vec::new()],
             seals: vec![saved.seal],
@@ -329,6 +333,54 @@ impl World {
         }
         self.nothing_left(&state, ours)?;
         self.nothing_left(&state, theirs)?;
+        Ok(state)
+    }
+
+    /// What the program left as git's merge driver, compared with the model. `settled`: it said that nothing is in conflict.
+    pub(super) fn driven(
+        &mut self,
+        ours: &State,
+        theirs: &State,
+        text: Vec<u8>,
+        settled: bool,
+    ) -> Result<State, String> {
+        for (side, other) in [(ours, theirs), (theirs, ours)] {
+            if other.saves.is_subset(&side.saves) {
+                return if *side.text == text {
+                    Ok(side.clone())
+                } else {
+                    Err("a side was rewritten".to_owned())
+                };
+            }
+        }
+        let (map, known) =
+            self.read(&text).map_err(|why| format!("the driver's merge is REJECTED: {why:?}"))?;
+        let expected = expect(ours, theirs, &self.saves);
+        expected
+            .check(&map, ours, theirs, &|value| self.written[value])
+            .map_err(|why| format!("the driver's merge is WRONG: {why}"))?;
+        let in_conflict = |state: &Map| -> BTreeSet<String> {
+            state
+                .iter()
+                .filter(|(_, entry)| !entry.alternatives.is_empty())
+                .map(|(name, _)| name.clone())
+                .collect()
+        };
+        let before: BTreeSet<String> =
+            in_conflict(&ours.map).union(&in_conflict(&theirs.map)).cloned().collect();
+        if settled && !in_conflict(&map).is_subset(&before) {
+            return Err("entries are in conflict, and the driver said nothing".to_owned());
+        }
+        if !settled && in_conflict(&map).is_empty() {
+            return Err("the driver says that there is a conflict, and there is none".to_owned());
+        }
+        let mut state = self.state(map, &known, text, ours, theirs)?;
+        let ids: BTreeSet<SealId> = state.saves.iter().map(|save| self.seals[*save]).collect();
+        if let Some(seal) = known.difference(&ids).next() {
+            state.saves.insert(self.saves.len());
+            self.saves.push(vec![Op::Merge { names: expected.both.clone() }]);
+            self.seals.push(*seal);
+        }
         Ok(state)
     }
 

@@ -20,7 +20,7 @@ def answer(request):
         else:
             lines = [line for line in key.decode("ascii", "replace").splitlines() if line and not line.startswith("#")]
             line = lines[0] if lines else ""
-            found = read(data, identity=line) if request["how"] == "identity" else read(data, machine=line)
+            found = read(data, **{{"machine-key": "machine"}.get(request["how"], request["how"]): line})
         return {"outcome": "ok", "vault": found}
     except Refused as error:
         return {"outcome": "refused", "why": str(error)}

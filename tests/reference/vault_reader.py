@@ -16,6 +16,7 @@ import argon2.exceptions
 import argon2.low_level
 import nacl.exceptions
 import pyrage
+import hybrid_age
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt as aead_open
 
 from vault_shapes import ATTACHMENT_MAX, CHANGES, CHUNK, FILE_MAX, LINKS, META, PASSPHRASE_MAX, ROSTER, SECRETS, TRIED_KIB_MAX, TRIED_MAX
@@ -37,9 +38,20 @@ def u32(number):
 
 def identity_of(text):
     try:
-        return pyrage.x25519.Identity.from_str(text)
+        hybrid = text.startswith("AGE-SECRET-KEY-PQ-")
+        return hybrid_age.Identity.from_str(text) if hybrid else pyrage.x25519.Identity.from_str(text)
     except Exception:
-        raise Denied("not an X25519 age identity") from None
+        raise Denied("neither an X25519 nor a hybrid age identity") from None
+
+
+def decrypt(file, identity):
+    """The plaintext of a slot's age file; None if it does not open."""
+    try:
+        if isinstance(identity, hybrid_age.Identity):
+            return hybrid_age.decrypt(file, identity)
+        return pyrage.decrypt(file, [identity])
+    except (pyrage.DecryptError, hybrid_age.NotOpened):
+        return None
 
 
 def unwrap(vault, identity):
@@ -49,10 +61,7 @@ def unwrap(vault, identity):
             continue
         if not slot["key"].startswith(b"age-encryption.org/v1\n"):
             continue
-        try:
-            wrapped = pyrage.decrypt(slot["key"], [identity])
-        except pyrage.DecryptError:
-            continue
+        wrapped = decrypt(slot["key"], identity) or b""
         if len(wrapped) == 109 and wrapped[:77] == b"vault/1 slot\0" + vault.uuid + vault.commitment + slot_id:
             return wrapped[77:]
     raise Denied("no slot opened")
@@ -70,7 +79,7 @@ def unwrap_passphrase(vault, passphrase):
         passphrase = unicodedata.normalize("NFC", passphrase.decode("utf-8")).encode()
     except UnicodeDecodeError:
         pass
-    slots = [(slot_id, slot) for slot_id, slot in vault.slots.items() if KINDS.get(slot["kind"]) and affordable(slot)]
+    slots = [(slot_id, slot) for slot_id, slot in vault.slots.items() if "m" in slot and affordable(slot)]
     if len(slots) > TRIED_MAX or sum(slot["m"] for _, slot in slots) > TRIED_KIB_MAX:
         raise Denied("too many passphrase slots to try")
     for slot_id, slot in slots:
@@ -78,16 +87,35 @@ def unwrap_passphrase(vault, passphrase):
             passphrase, slot["salt"], slot["t"], slot["m"], slot["p"], 32, argon2.low_level.Type.ID, version=0x13)
         place = b"".join([slot_id, slot["kind"].encode(), b"\0", slot["recipient"].encode(), b"\0",
                           u32(slot["m"]), u32(slot["t"]), u32(slot["p"]), slot["salt"]])
-        try:
-            text = aead(key, slot["identity"][:24], b"identity\0" + vault.uuid + place, slot["identity"][24:])
-        except nacl.exceptions.CryptoError:
-            continue
-        try:
-            identity = identity_of(text.decode("ascii", "replace"))
-            if str(identity.to_public()) == slot["recipient"]:
-                return unwrap(vault, identity)
-        except Denied:
-            continue
+        if master_key := unwrap_sealed(vault, slot, key, place):
+            return master_key
+    raise Denied("no slot opened")
+
+
+def unwrap_sealed(vault, slot, key, place):
+    """With the identity that is sealed in the slot's line; None if it does not open."""
+    try:
+        text = aead(key, slot["identity"][:24], b"identity\0" + vault.uuid + place, slot["identity"][24:])
+        identity = identity_of(text.decode("ascii", "replace"))
+        return unwrap(vault, identity) if str(identity.to_public()) == slot["recipient"] else None
+    except (nacl.exceptions.CryptoError, Denied):
+        return None
+
+
+def unwrap_keyring(vault, text):
+    """With the key, in base64, that a keyring holds."""
+    try:
+        need(re.fullmatch(B64, text), "Key slots", "not a key of a keyring")
+        key = unbase64(text, "Key slots")
+    except Refused as error:
+        raise Denied(str(error)) from None
+    if len(key) != 32:
+        raise Denied("not a key of a keyring")
+    for slot_id, slot in vault.slots.items():
+        if "store" in slot:
+            place = b"".join([slot_id, b"keyring\0", slot["recipient"].encode(), b"\0", slot["store"].encode()])
+            if master_key := unwrap_sealed(vault, slot, key, place):
+                return master_key
     raise Denied("no slot opened")
 
 
@@ -255,11 +283,13 @@ def describe_seal(seal, generation, changes, parents=(), restart=False, carried=
     return {**line, "replaces": [one.hex() for one in changes.get(6, [])]}
 
 
-def read(data, passphrase=None, identity=None, machine=None):
+def read(data, passphrase=None, identity=None, machine=None, keyring=None):
     """Everything in the file, values as SHA-256. Raises Refused or Denied."""
     vault, lowest = Vault(data), 0
     if passphrase is not None:
         master_key = unwrap_passphrase(vault, passphrase)
+    elif keyring is not None:
+        master_key = unwrap_keyring(vault, keyring)
     else:
         identity, lowest = machine_key(vault, machine) if machine is not None else (identity_of(identity), 0)
         master_key = unwrap(vault, identity)

@@ -24,7 +24,8 @@ LINES = {kind: (re.compile(starts), re.compile(starts + rest), limit) for kind, 
     ("file", LONG_LINE, "file ", f"{ID16} {ID16} {DEC}"),
     ("blob", LONG_LINE, "blob ", f"{ID16} {DEC} {B64}")]}
 PASSPHRASE_FIELDS = re.compile(f" m={DEC} t={DEC} p={DEC} salt={B64} identity={B64}")
-KINDS = {"age": False, "machine": False, "passphrase": True, "recovery": True}  # True: with PASSPHRASE_FIELDS
+KEYRING_FIELDS = re.compile(f" store=([a-z][a-z0-9-]{{0,31}}) identity={B64}")
+KINDS = {"age": None, "machine": None, "passphrase": PASSPHRASE_FIELDS, "recovery": PASSPHRASE_FIELDS, "keyring": KEYRING_FIELDS}
 
 
 def unbase64(text, section):
@@ -112,7 +113,10 @@ class Vault:
         if not KINDS[kind]:
             need(not text, "Key slots", f"fields that a slot of kind {kind} does not have")
             return {}
-        found = PASSPHRASE_FIELDS.fullmatch(text)
+        found = KINDS[kind].fullmatch(text)
+        if kind == "keyring":
+            need(found, "Key slots", "fields of a keyring slot are not store, identity")
+            return dict(store=found[1], identity=unbase64(found[2], "Key slots"))
         need(found, "Key slots", "fields of a passphrase slot are not m, t, p, salt, identity")
         m, t, p = map(int, found.groups()[:3])
         salt, identity = (unbase64(one, "Key slots") for one in found.groups()[3:])

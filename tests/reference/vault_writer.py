@@ -10,6 +10,7 @@ import hmac
 import random
 
 import argon2.low_level
+import hybrid_age
 import pyrage
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_encrypt as aead_seal
 
@@ -61,6 +62,13 @@ def same(thing):
     return thing
 
 
+def encrypted(plain, identity):
+    """An age file for one recipient."""
+    if isinstance(identity, hybrid_age.Identity):
+        return hybrid_age.encrypt(plain, identity.to_public())
+    return pyrage.encrypt(plain, [identity.to_public()])
+
+
 class Writer:
     """A vault in the making: `entries[page][entry id]` are lines, `seals[seal id]` section and line, `heads[place]` seal id and tag."""
 
@@ -93,12 +101,18 @@ class Writer:
     # Slots
 
     def add_slot(self, label, kind="age", passphrase=None, slot_id=None, edit_wrapped=same, m=19_456, t=1, p=1,
-                 identity_inside=None, further=""):
+                 identity_inside=None, further="", hybrid=False, keyring=None, store="keyutils"):
         slot_id = slot_id or self.bytes(16)
-        identity = self.identities.get(slot_id) or pyrage.x25519.Identity.generate()
+        new = hybrid_age.Identity if hybrid else pyrage.x25519.Identity
+        identity = self.identities.get(slot_id) or new.generate()
         recipient = str(identity.to_public())
         wrapped = edit_wrapped(b"vault/1 slot\0" + self.uuid + self.commitment + slot_id + self.master_key)
-        age = pyrage.encrypt(wrapped, [identity.to_public()])
+        age = encrypted(wrapped, identity)
+        if keyring is not None:
+            nonce = self.bytes(24)
+            place = b"identity\0" + self.uuid + slot_id + b"keyring\0" + recipient.encode() + b"\0" + store.encode()
+            inside = nonce + aead_seal(str(identity_inside or identity).encode(), place, nonce, keyring)
+            further = f" store={store} identity={b64(inside)}"
         if passphrase is not None:
             salt, nonce = self.bytes(16), self.bytes(24)
             key = argon2.low_level.hash_secret_raw(passphrase, salt, t, m, p, 32, argon2.low_level.Type.ID, version=19)
@@ -114,7 +128,7 @@ class Writer:
     def wrap_again(self):
         for slot_id, slot in self.slots.items():
             wrapped = b"vault/1 slot\0" + self.uuid + self.commitment + slot_id + self.master_key
-            slot[1] = pyrage.encrypt(wrapped, [self.identities[slot_id].to_public()])
+            slot[1] = encrypted(wrapped, self.identities[slot_id])
 
     def write_roster(self, edit=same, **edits):
         members = {1: self.epoch, 2: self.added, **({3: self.removed} if self.removed else {})}

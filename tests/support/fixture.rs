@@ -16,7 +16,7 @@ use vault_core::keys::passphrase::PassphraseKind;
 use vault_core::keys::{
     Credential, UnlockError, UnlockPolicy, new_age_slot, new_machine_slot, new_passphrase_slot,
 };
-use vault_core::secret::{Passphrase, Secret};
+use vault_core::secret::{Key, Passphrase, Secret};
 use vault_core::source::Source;
 use vault_core::vault::create::NewVault;
 use vault_core::vault::edit::{Edit, NewValue, Update};
@@ -311,6 +311,16 @@ pub fn identity_file(bytes: &[u8]) -> Result<Credential, String> {
     age::parse_identities(&Secret::new(bytes.to_vec()))
         .map(Credential::Identities)
         .map_err(|error| error.to_string())
+}
+
+/// A file with the key of a slot of kind `keyring`, in base64.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn keyring_file(bytes: &[u8]) -> Result<Credential, String> {
+    let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let key = vault_core::format::text::base64_array::<32>(text).map_err(|_| "no key".to_owned())?;
+    Ok(Credential::KeyringKey(Key::init_with(|bytes| bytes.copy_from_slice(&key))))
 }
 
 /// A file with a machine key.

@@ -31,6 +31,8 @@ pub enum Opener<'a> {
     Passphrase(&'a Path),
     /// A machine key.
     MachineKey(&'a Path),
+    /// The key of a slot of kind `keyring`.
+    Keyring(&'a Path),
 }
 
 impl Reader {
@@ -60,6 +62,7 @@ impl Reader {
             Opener::Identity(key) => ("identity", key),
             Opener::Passphrase(key) => ("passphrase", key),
             Opener::MachineKey(key) => ("machine-key", key),
+            Opener::Keyring(key) => ("keyring", key),
         };
         self.ask(&json!({ "file": file, "how": how, "key": key }))
     }

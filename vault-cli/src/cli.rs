@@ -1,9 +1,12 @@
 //! What was typed: the grammar of the command line. The comments here are the help.
 
+mod agent;
 mod doors;
 mod entries;
+mod git;
 mod launch;
 mod past;
+mod slots;
 mod vaults;
 
 use std::ffi::OsString;
@@ -16,13 +19,19 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, 
 
 use crate::context::{RunSecret, UnlockOptions};
 
+pub(crate) use agent::{Agent, AgentAction, Lock, Unlock};
 pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
+pub(crate) use git::{Git, GitCommand, Merge, Pick, Resolve, Revert, Setup};
 pub(crate) use launch::{Doctor, PamUnlock, Render, Start};
 pub(crate) use past::{Diff, History, Log, Scan};
+pub(crate) use slots::{
+    Backends, KdfOptions, NewSlots, Rewrap, Rotate, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove,
+    SlotRename, SlotTest,
+};
 pub(crate) use vaults::{
-    Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, NewSlots,
-    Status, Trust,
+    Check, Compact, Completions, Export, ExportFormat, Fork, Help, Import, ImportFormat, Init, Man, Status,
+    Trust,
 };
 
 /// Secrets in one encrypted text file that merges and cannot be forged
@@ -109,15 +118,18 @@ pub(crate) struct Global {
     /// Take warnings for errors
     #[arg(long, global = true)]
     pub(crate) strict: bool,
+    /// Work in this process, even if an agent holds the vault
+    #[arg(long, global = true)]
+    pub(crate) no_agent: bool,
     /// How to unlock.
     #[command(flatten)]
-    pub(crate) unlock: Unlock,
+    pub(crate) unlock: Unlocking,
 }
 
 /// How to unlock
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Unlocking")]
-pub(crate) struct Unlock {
+pub(crate) struct Unlocking {
     /// Read the passphrase from a file ("-": standard input)
     #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
     passphrase_file: Option<PathBuf>,
@@ -151,7 +163,7 @@ pub(crate) struct Unlock {
     pub(crate) vault_id: Option<String>,
 }
 
-impl Unlock {
+impl Unlocking {
     /// The sources that were named.
     pub(crate) fn options(&self) -> UnlockOptions {
         UnlockOptions {
@@ -197,6 +209,10 @@ pub(crate) enum Command {
     Fork(Fork),
     Edit(Edit),
     Generate(Generate),
+    Slot(Slot),
+    Rewrap(Rewrap),
+    Rotate(Rotate),
+    Backends(Backends),
     Compact(Compact),
     Import(Import),
     Export(Export),
@@ -210,6 +226,14 @@ pub(crate) enum Command {
     History(History),
     Scan(Scan),
     Status(Status),
+    Git(Git),
+    Merge(Merge),
+    Resolve(Resolve),
+    Pick(Pick),
+    Revert(Revert),
+    Unlock(Unlock),
+    Lock(Lock),
+    Agent(Agent),
     Trust(Trust),
     Keyring(Keyring),
     Door(Door),

@@ -1,5 +1,7 @@
 //! The verbs: one file each, named as the verb.
 
+mod agent;
+mod backends;
 mod check;
 mod compact;
 mod completions;
@@ -9,9 +11,11 @@ mod doctor;
 mod door;
 mod edit;
 mod export;
+mod exposed;
 mod fork;
 mod generate;
 mod get;
+mod git;
 mod help;
 mod history;
 mod import;
@@ -19,28 +23,38 @@ mod init;
 mod keyring;
 mod launch;
 mod list;
+mod lock;
 mod log;
 mod man;
+mod merge;
 mod pam;
+mod pick;
 mod remove;
 mod rename;
 mod render;
+mod resolve;
+mod rewrap;
+mod rotate;
 mod scan;
 mod set;
 mod show;
+mod slot;
 mod slots;
 mod states;
 mod status;
 mod strength;
 mod trust;
+mod unlock;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use vault_core::format::entry::{EntryName, Meta, check_field_name};
+use vault_core::format::slot::Label;
 use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
 use vault_core::vault::{LockedVault, UnlockFailure, Value};
 
+use crate::agent::Places;
 use crate::cli::{Cli, Command, Global};
 use crate::context::{self, Config, Environment, Location};
 use crate::failure::Failure;
@@ -48,7 +62,7 @@ use crate::input::StdinClaim;
 use crate::message::{Exit, Voice, Warning};
 use crate::output::Output;
 use crate::prompt::Prompt;
-use crate::session::{self, Local, PathPins, Session, SessionError, Terms};
+use crate::session::{self, Local, PathPins, Remote, Session, SessionError, Terms};
 
 /// What every command works with.
 pub(crate) struct Run<'a> {
@@ -119,6 +133,10 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Fork(arguments) => fork::run(run, arguments),
         Command::Edit(arguments) => edit::run(run, arguments),
         Command::Generate(arguments) => generate::run(run, arguments),
+        Command::Slot(arguments) => slot::run(run, arguments),
+        Command::Rewrap(arguments) => rewrap::run(run, arguments),
+        Command::Rotate(arguments) => rotate::run(run, arguments),
+        Command::Backends(arguments) => backends::run(run, arguments),
         Command::Compact(arguments) => compact::run(run, arguments),
         Command::Import(arguments) => import::run(run, arguments),
         Command::Export(arguments) => export::run(run, arguments),
@@ -132,6 +150,14 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Scan(arguments) => scan::run(run, arguments),
         Command::PamUnlock(arguments) => pam::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
+        Command::Git(arguments) => git::run(run, arguments),
+        Command::Merge(arguments) => merge::run(run, arguments),
+        Command::Resolve(arguments) => resolve::run(run, arguments),
+        Command::Pick(arguments) => pick::apply(run, arguments),
+        Command::Revert(arguments) => pick::undo(run, arguments),
+        Command::Unlock(arguments) => unlock::run(run, arguments),
+        Command::Lock(arguments) => lock::run(run, arguments),
+        Command::Agent(arguments) => agent::run(run, arguments),
         Command::Trust(arguments) => trust::run(run, arguments),
         Command::Keyring(arguments) => keyring::run(run, arguments),
         Command::Door(arguments) => door::run(run, arguments),
@@ -161,34 +187,73 @@ impl Run<'_> {
 
     /// Opens the vault at this path, wherever its keys are.
     fn open_at(&mut self, path: &Path) -> Result<Box<dyn Session>, Failure> {
-        Ok(Box::new(self.unlock(path)?))
+        Ok(match self.of_agent(path)? {
+            Some(session) => Box::new(session),
+            None => Box::new(self.unlock(path)?),
+        })
+    }
+
+    /// The agent's session of this vault: if one holds it, and nobody said how to unlock here.
+    pub(crate) fn of_agent(&self, path: &Path) -> Result<Option<Remote>, Failure> {
+        let unlock = &self.global.unlock;
+        if self.global.no_agent
+            || !unlock.options().is_empty()
+            || unlock.slot.is_some()
+            || unlock.allow_rollback
+        {
+            return Ok(None);
+        }
+        if unlock.vault_id.is_some() || self.environment.vault_id().is_some() {
+            let id = session::open_locked(path)?.id();
+            self.pins(path)?.check_id(id).map_err(|error| SessionError::pin(path, error))?;
+        }
+        match Remote::find(Places::of(&self.environment), path, self.environment.author()) {
+            Ok(session) => {
+                if let Some((generation, seen)) = session.as_ref().and_then(Remote::older) {
+                    self.voice.warn(Warning::OlderThanSeen { path: path.to_owned(), generation, seen })?;
+                }
+                Ok(session)
+            }
+            Err(error) if error.is_version() => {
+                self.voice.warn(Warning::OtherAgent)?;
+                Ok(None)
+            }
+            Err(error) => Err(SessionError::Agent(error).into()),
+        }
     }
 
     /// Unlocks the vault at this path in this process, if it is the one that is meant.
     fn unlock(&mut self, path: &Path) -> Result<Local, Failure> {
+        Ok(self.unlock_with(path, None)?.0)
+    }
+
+    /// Unlocks by this slot only, if one is named. Gives also what it was tried with.
+    fn unlock_with(&mut self, path: &Path, only: Option<Label>) -> Result<(Local, Vec<Credential>), Failure> {
         // Read before the vault is: what was seen then is in it, whoever saves meanwhile.
         let mut pins = self.pins(path)?;
         let locked = session::open_locked(path)?;
         let id = locked.id();
         pins.check_id(id).map_err(|error| SessionError::pin(path, error))?;
-        let (session, is_named) = self.unlock_any(path, locked, pins.is_named(&id))?;
-        if is_named {
+        let (session, credentials) = self.unlock_any(path, locked, pins.is_named(&id), only)?;
+        if credentials.iter().any(|credential| matches!(credential, Credential::MachineKey(_))) {
             pins.name_by_key();
         }
-        session.with_pins(pins, self.voice)
+        Ok((session.with_pins(pins, self.voice)?, credentials))
     }
 
-    /// Unlocks a vault, whichever it is; and whether what unlocks it names it.
+    /// Unlocks a vault, whichever it is, by this slot only if one is named. Gives also what it was tried with.
     fn unlock_any(
         &mut self,
         path: &Path,
         locked: LockedVault,
         vault_is_named: bool,
-    ) -> Result<(Local, bool), Failure> {
-        let policy = UnlockPolicy { vault_is_named, ..session::policy(self)? };
+        only: Option<Label>,
+    ) -> Result<(Local, Vec<Credential>), Failure> {
+        let mut policy = UnlockPolicy { vault_is_named, ..session::policy(self)? };
+        policy.only_slot = only.or(policy.only_slot);
         let locked = match session::keyring(self, &locked) {
             Some(keyring) => match self.unlock_by_keyring(path, locked, keyring, &policy)? {
-                Ok(session) => return Ok((session, false)),
+                Ok(session) => return Ok((session, Vec::new())),
                 Err(locked) => locked,
             },
             None => locked,
@@ -207,9 +272,7 @@ impl Run<'_> {
             let label = skipped.label.as_str().to_owned();
             self.voice.warn(Warning::SlotUnavailable(label, skipped.why.clone()))?;
         }
-        let is_named =
-            credentials.all.iter().any(|credential| matches!(credential, Credential::MachineKey(_)));
-        Ok((self.ready(path, session, credentials.sources), is_named))
+        Ok((self.ready(path, session, credentials.sources), credentials.all))
     }
 
     /// Unlocks with the keyring of the system; if that is not possible, says why and gives the vault back, for somebody to be
@@ -241,13 +304,18 @@ impl Run<'_> {
 
     /// A session that knows who is at work.
     fn ready(&self, path: &Path, session: Local, sources: Vec<&'static str>) -> Local {
-        // A restart makes merges with older branches need a key, so git work trees are asked first: see `status`.
-        let longest_log = if context::in_work_tree(path) { usize::MAX } else { LONGEST_LOG };
         session
             .by(self.environment.author(), self.now)
             .with_sources(sources)
             .telling(self.voice)
-            .restarting_beyond(longest_log)
+            .restarting_beyond(context::longest_log(path))
+    }
+
+    /// Whether an option or a variable names what to unlock with, so that nobody is asked.
+    fn is_unlocked_by_name(&self) -> bool {
+        let options = self.global.unlock.options();
+        let sources = context::unlock_sources(&options, &self.environment, &self.config);
+        !sources.iter().any(|source| source.what.asks())
     }
 
     /// What this machine remembers of the vault at this path.
@@ -340,8 +408,6 @@ fn found(
     }
 }
 
-/// Seals after which the log is restarted by itself, outside of git work trees. docs/format.md, "Restart".
-const LONGEST_LOG: usize = 4_096;
 /// Memory times passes, in KiB, that takes about a second: worth a line on the terminal.
 const SLOW: u64 = 2 << 20;
 /// Likeness from which on a name is worth a question.

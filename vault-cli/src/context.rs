@@ -48,6 +48,7 @@ pub(crate) struct Environment {
     keyring_backend: Option<String>,
     runtime_folder: Option<PathBuf>,
     bus_address: Option<String>,
+    agent_socket: Option<PathBuf>,
     editor: Option<OsString>,
     empty: Option<&'static str>,
 }
@@ -92,6 +93,7 @@ impl Environment {
             keyring_backend: text("PYTHON_KEYRING_BACKEND"),
             runtime_folder: path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()),
             bus_address: text("DBUS_SESSION_BUS_ADDRESS"),
+            agent_socket: path("VAULT_AGENT_SOCK"),
             empty: UNLOCKING_VARIABLES
                 .into_iter()
                 .find(|name| lookup(name).is_some_and(|value| value.is_empty())),
@@ -207,6 +209,11 @@ impl Environment {
             named.as_ref().map(|folder| folder.join("vault")).or_else(|| beside(usual))
         };
         places.into_iter().filter_map(folder).collect()
+    }
+
+    /// The agent's socket, if it was named.
+    pub(crate) fn agent_socket(&self) -> Option<&Path> {
+        self.agent_socket.as_deref()
     }
 
     /// The name under which changes are logged: a claim, which nothing depends on.
@@ -372,6 +379,14 @@ pub(crate) fn in_work_tree(path: &Path) -> bool {
     });
     folder.is_some_and(|folder| work_tree(&folder).is_some())
 }
+
+/// Seals after which the log is restarted by itself. A restart makes merges with older branches need a key, so in git work trees
+/// somebody is asked first: see `status`. docs/format.md, "Restart".
+pub(crate) fn longest_log(vault: &Path) -> usize {
+    if in_work_tree(vault) { usize::MAX } else { LONGEST_LOG }
+}
+
+const LONGEST_LOG: usize = 4_096;
 
 /// The root of the git work tree that a folder belongs to.
 pub(crate) fn work_tree(folder: &Path) -> Option<&Path> {

@@ -1,5 +1,8 @@
 //! Every way in which a command can fail: the rooms' errors under one roof. `message` finds the words.
 
+mod git;
+mod slots;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -21,6 +24,9 @@ use crate::session::SessionError;
 use crate::sys::askpass::AskError;
 use crate::sys::revisions::GitError;
 use crate::template::{FormError, Reference, ReferenceError, TemplateError, TemplateProblem};
+
+pub(crate) use git::GitFailure;
+pub(crate) use slots::SlotFailure;
 
 /// Why a command did not do what it was asked to do.
 #[non_exhaustive]
@@ -186,6 +192,8 @@ pub(crate) enum Failure {
     NotEditable(EntryName),
     /// No entry of a damaged file opens.
     NothingToSalvage(PathBuf),
+    /// Key slots.
+    Slot(SlotFailure),
     /// Something of somebody else stands where a door's file belongs.
     DoorTaken(PathBuf),
     /// What our Python module asked for is no request.
@@ -195,7 +203,9 @@ pub(crate) enum Failure {
     /// Python's keyring was switched off by the user.
     KeyringDisabled,
     /// Opening, changing or saving the vault.
-    Session(SessionError),
+    Session(Box<SessionError>),
+    /// Asking git, merging, picking.
+    Git(GitFailure),
     /// A program was not started: the failure itself, with the exit code of those.
     BeforeStart(Box<Self>),
     /// Handing secrets to a program or into a file.
@@ -311,6 +321,13 @@ impl Failure {
     }
 }
 
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        // Boxed, so that results stay small.
+        Self::Session(Box::new(error))
+    }
+}
+
 macro_rules! from {
     ($($error:ty => $variant:ident),* $(,)?) => {
         $(impl From<$error> for Failure {
@@ -328,9 +345,10 @@ from! {
     InputError => Input,
     OutputError => Output,
     AlphabetError => Alphabet,
-    SessionError => Session,
+    SlotFailure => Slot,
     NewSlotError => NewSlot,
     EditorError => Editor,
+    GitFailure => Git,
     LaunchError => Launch,
     GitError => Revision,
 }

@@ -1,6 +1,7 @@
 //! The vault command: parse, resolve, run, report.
 // The bans of clippy.toml are for the program; its tests make and break files of their own.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
+mod agent;
 mod buffer;
 mod cli;
 mod codec;

@@ -1,8 +1,11 @@
 //! Standard error and exit codes. The only place where text meets errors; no secret ever comes here.
 
+mod agent;
 mod catalogue;
+mod git;
 mod launch;
 mod session;
+mod slots;
 mod text;
 mod usage;
 
@@ -17,7 +20,9 @@ use serde::Serialize;
 use vault_core::keys::Unavailable;
 use vault_core::vault::pin::SlotNews;
 
+pub(crate) use agent::wire;
 pub(crate) use catalogue::{Exit, Kind, exit_codes};
+pub(crate) use text::word;
 
 use crate::cli::{Cli, Color, Global};
 use crate::escape::{escaped, quoted};
@@ -83,14 +88,21 @@ pub(crate) enum Status<'a> {
 
 /// Something that is not as it should be, but the command goes on.
 pub(crate) enum Warning {
-    /// The entry has several versions; one of them is given out.
-    InConflict(String),
     /// The entry is past its expiry.
     Expired(String, u64),
     /// Nothing was read, and it replaces the entry's secret.
     EmptyReplaces(String),
     /// A value cannot be masked.
     NotMasked(String, Unmaskable),
+    /// Several entries are the same item of a keyring.
+    SameItem {
+        /// Its service.
+        service: String,
+        /// The entries' names, the one that counts first.
+        entries: Vec<String>,
+    },
+    /// The agent speaks another version, so it is not used.
+    OtherAgent,
     /// The vault lacks something that this machine has seen of it.
     OlderThanSeen {
         /// The vault.

@@ -113,6 +113,32 @@ impl Prompt {
         Ok(matches!(answer.expose(), b"y" | b"Y" | b"yes" | b"Yes" | b"YES"))
     }
 
+    /// Asks for something that is no secret, and shows what is typed.
+    ///
+    /// # Errors
+    /// See [`PromptError`].
+    pub(crate) fn shown(&mut self, question: &str) -> Result<Secret, PromptError> {
+        let terminal = self.terminal()?;
+        ask(terminal, question, Echo::On, MAX_LINE)
+    }
+
+    /// Shows lines on a screen of their own until a line is typed, and leaves no trace of either: such a screen is not kept for
+    /// scrolling back.
+    ///
+    /// # Errors
+    /// See [`PromptError`].
+    pub(crate) fn shown_once(&mut self, lines: &[String], question: &str) -> Result<Secret, PromptError> {
+        let terminal = self.terminal()?;
+        let screen = OtherScreen::enter(terminal).map_err(PromptError::Terminal)?;
+        for line in lines {
+            let line = zeroize::Zeroizing::new(format!("{line}\r\n"));
+            write_all(terminal, line.as_bytes()).map_err(PromptError::Terminal)?;
+        }
+        let typed = ask(terminal, question, Echo::On, MAX_LINE);
+        drop(screen);
+        typed
+    }
+
     /// Asks for a line that is no secret, and shows it.
     ///
     /// # Errors
@@ -231,6 +257,24 @@ impl Drop for QuietMode {
     fn drop(&mut self) {
         // Nothing better can be done when this fails: the terminal is gone.
         let _ = tcsetattr(&self.terminal, OptionalActions::Drain, &self.before);
+    }
+}
+
+/// The terminal's other screen, until dropped.
+struct OtherScreen(File);
+
+impl OtherScreen {
+    fn enter(terminal: &File) -> io::Result<Self> {
+        let screen = Self(terminal.try_clone()?);
+        write_all(terminal, b"\x1b[?1049h\x1b[2J\x1b[H")?;
+        Ok(screen)
+    }
+}
+
+impl Drop for OtherScreen {
+    fn drop(&mut self) {
+        // For terminals that have no other screen: at least nothing stays on this one.
+        let _ = write_all(&self.0, b"\x1b[2J\x1b[H\x1b[?1049l");
     }
 }
 

@@ -2,6 +2,11 @@
 
 mod local;
 mod pins;
+mod remote;
+mod rotation;
+mod sent;
+mod slots;
+mod states;
 mod unlock;
 
 use std::collections::BTreeMap;
@@ -13,21 +18,29 @@ use vault_core::format::entry::{EntryName, Meta};
 use vault_core::format::front::Pages;
 use vault_core::format::lines::FormatError;
 use vault_core::format::slot::{Label, SlotId, SlotLine};
+use vault_core::keys::NewSlotError;
 use vault_core::keys::age::IdentityFileError;
 use vault_core::keys::machine::MachineKeyError;
 use vault_core::keys::recovery::RecoveryCodeError;
 use vault_core::secret::Secret;
 use vault_core::store::{ReplaceError, StoreError};
-use vault_core::vault::edit::{NewValue, Outcome, Update};
+use vault_core::vault::edit::{NewValue, Outcome, Pick, Update};
+use vault_core::vault::rotate::RotateError;
 use vault_core::vault::salvage::SalvageError;
 use vault_core::vault::{Counts, LogRecord, StillLocked, UnlockFailure, Value};
 
 pub(crate) use local::{Local, attachment, open_locked};
-pub(crate) use pins::{PathPins, PinError, PinFacts, Terms, Unpinned};
+pub(crate) use pins::{PathPins, PinError, PinFacts, Seen, Terms, Unpinned};
+pub(crate) use remote::Remote;
+pub(crate) use sent::to_be_sent;
+pub(crate) use slots::SlotEdit;
+pub(crate) use states::{State, unlock_states};
 pub(crate) use unlock::{
-    Credentials, can_ask, credentials, has_passphrase, keyring, new_passphrase, policy, work,
+    Credentials, can_ask, credentials, has_passphrase, keyring, keyrings, new_passphrase, policy, slot_asker,
+    work,
 };
 
+use crate::agent::AgentError;
 use crate::input::Place;
 use crate::policy::{Policy, PolicyError};
 
@@ -42,6 +55,14 @@ pub(crate) trait Session {
     /// An entry's metadata, and the value of one field if it is there.
     fn entry(&mut self, name: &EntryName, field: &str)
     -> Result<Option<(Meta, Option<Value>)>, SessionError>;
+
+    /// The value that another version of an entry in conflict has for a field; versions are counted from 0.
+    fn alternative(
+        &mut self,
+        name: &EntryName,
+        number: usize,
+        field: &str,
+    ) -> Result<Option<Value>, SessionError>;
 
     /// Entries with all their values, sorted by name.
     fn entries(&mut self, wanted: &(dyn Fn(&Meta) -> bool + Sync)) -> Result<Vec<Opened>, SessionError>;
@@ -91,6 +112,15 @@ impl Session for Box<dyn Session> {
         field: &str,
     ) -> Result<Option<(Meta, Option<Value>)>, SessionError> {
         (**self).entry(name, field)
+    }
+
+    fn alternative(
+        &mut self,
+        name: &EntryName,
+        number: usize,
+        field: &str,
+    ) -> Result<Option<Value>, SessionError> {
+        (**self).alternative(name, number, field)
     }
 
     fn entries(&mut self, wanted: &(dyn Fn(&Meta) -> bool + Sync)) -> Result<Vec<Opened>, SessionError> {
@@ -152,6 +182,13 @@ pub(crate) enum Change {
         /// The new one.
         to: EntryName,
     },
+    /// One version of an entry in conflict stays, the others go.
+    Resolve {
+        /// The entry.
+        name: EntryName,
+        /// The version.
+        pick: Pick,
+    },
     /// An entry is there twice.
     Copy {
         /// The entry.
@@ -189,6 +226,9 @@ pub(crate) struct Facts {
     pub(crate) seals: usize,
     /// How many rotations there have been.
     pub(crate) epoch: u64,
+    /// The epoch in which a slot was last removed whose holder has no other: they could read what was last changed in it or
+    /// before.
+    pub(crate) removal: Option<u64>,
     /// The label of the slot that was opened.
     pub(crate) slot: Option<String>,
     /// The options or variables that named what it was opened with.
@@ -240,12 +280,20 @@ pub(crate) enum SessionError {
     MachineKey(Place, MachineKeyError),
     /// What was given as a recovery code is none.
     RecoveryCode(Place, RecoveryCodeError),
+    /// The new master key cannot be wrapped for a slot.
+    Rotate(PathBuf, RotateError),
+    /// A slot cannot be made.
+    Slot(NewSlotError),
     /// No slot can have this label.
     Label(String),
     /// The vault was rotated or replaced between reading and saving.
     Replaced(PathBuf),
+    /// A key slot is not what it was when it was read.
+    SlotChanged(String),
     /// A field has another value than when it was read.
     ChangedMeanwhile(EntryName),
+    /// The entry has several versions after a merge, and none is the right one yet.
+    InConflict(EntryName),
     /// A field is there, and was to be new.
     FieldExists(EntryName, String),
     /// The change cannot be made.
@@ -258,6 +306,8 @@ pub(crate) enum SessionError {
     Salvage(PathBuf, SalvageError),
     /// A value has more bytes than allowed.
     ValueTooLarge(u64),
+    /// The agent says so, or cannot be used.
+    Agent(AgentError),
     /// The rules beside the vault cannot be understood.
     Policy(PolicyError),
     /// The vault is, or would be, against the rules beside it.
@@ -269,6 +319,12 @@ pub(crate) enum SessionError {
         /// What is against them.
         broken: Vec<String>,
     },
+}
+
+impl From<AgentError> for SessionError {
+    fn from(error: AgentError) -> Self {
+        Self::Agent(error)
+    }
 }
 
 /// Fails if something is against the rules.

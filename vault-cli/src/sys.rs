@@ -2,6 +2,8 @@
 
 pub(crate) mod askpass;
 pub(crate) mod child;
+pub(crate) mod creds;
+pub(crate) mod detach;
 pub(crate) mod editor;
 pub(crate) mod folder;
 pub(crate) mod git;

@@ -22,6 +22,25 @@ pub(crate) fn parse(text: &str, now: u64) -> Option<u64> {
     time.filter(|time| *time < YEAR_10000)
 }
 
+/// Reads a span: `90s`, `30m`, `8h`, `7d`, `2w`. In seconds, and not nothing.
+pub(crate) fn span_of(text: &str) -> Result<u64, String> {
+    let seconds = match text.strip_suffix(['s', 'm']) {
+        Some(number) if text.ends_with('s') => digits(number),
+        Some(number) => digits(number).and_then(|number| number.checked_mul(60)),
+        None => span(text),
+    };
+    seconds
+        .filter(|seconds| (1..=100 * 366 * DAY).contains(seconds))
+        .ok_or_else(|| "write a time as 90s, 30m, 8h or 7d".to_owned())
+}
+
+/// A span as people write it.
+pub(crate) fn shown_span(seconds: u64) -> String {
+    let units = [(DAY, "d"), (3600, "h"), (60, "m")];
+    let fitting = units.into_iter().find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit));
+    fitting.map_or_else(|| format!("{seconds}s"), |(unit, name)| format!("{}{name}", seconds / unit))
+}
+
 /// Seconds of a span: `90d`, `12h`, `4w`.
 pub(crate) fn span(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

@@ -25,7 +25,7 @@ pub mod recovery;
 
 pub use make::{
     NewSlotError, RewrapError, change_passphrase, new_age_slot, new_keyring_slot, new_machine_slot,
-    new_passphrase_slot, rewrap_slot,
+    new_passphrase_slot, renew_machine_slot, rewrap_slot,
 };
 pub use open::{
     Credential, MAX_PASSPHRASE_MEMORY_KIB, MAX_PASSPHRASE_SLOTS, Opened, Refused, Skipped, Unavailable,

@@ -6,6 +6,7 @@
 // The bans of clippy.toml are for the program; its tests make and break files of their own.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+pub mod agent;
 pub mod crypto;
 pub mod error;
 pub mod format;

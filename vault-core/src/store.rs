@@ -15,7 +15,7 @@ mod temp;
 pub use dir::Dir;
 pub use error::{FileKind, ReplaceError, StoreError};
 pub use lock::{Lock, lock, lock_within};
-pub use output::{Existing, create, write_file};
+pub use output::{Existing, create, remove_file, write_file};
 pub use snapshot::{Snapshot, read};
 pub use spool::{Spool, spool};
 

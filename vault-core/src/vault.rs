@@ -32,15 +32,18 @@ use crate::vault::entry::{OpenEntry, SealedEntry, Sealers, open_meta};
 use crate::vault::log::Log;
 
 pub mod blob;
+pub mod catalogue;
 pub mod create;
 pub mod diff;
 pub mod edit;
 mod entry;
+pub mod exposed;
 mod log;
 pub mod merge;
 
 pub mod pin;
 pub mod restart;
+pub mod rotate;
 pub mod salvage;
 pub mod slots;
 
@@ -59,7 +62,8 @@ pub struct UnlockedVault {
     source: Arc<dyn Source>,
     front: Front,
     master: Key<Master>,
-    sealers: Sealers,
+    /// In a place of its own, which does not move.
+    sealers: Box<Sealers>,
     log: Log,
     roster: Roster,
     index: OnceLock<PageIndex>,
@@ -255,7 +259,7 @@ impl LockedVault {
         opened_by: Option<SlotId>,
     ) -> Result<UnlockedVault, Box<StillLocked>> {
         let header = &self.front.header;
-        let sealers = Sealers::new(&Keys::derive(&header.uuid, &header.salt, &master));
+        let sealers = Box::new(Sealers::new(&Keys::derive(&header.uuid, &header.salt, &master)));
         match verify_front(&self.front, &sealers) {
             Ok((log, roster)) => Ok(UnlockedVault {
                 source: self.source,
@@ -418,6 +422,13 @@ impl UnlockedVault {
     /// [`VerifyError`].
     pub fn entry(&self, name: &EntryName) -> Result<Option<Entry>, VerifyError> {
         self.sealed(name)?.map(|entry| entry.open(&self.sealers).map(Entry)).transpose()
+    }
+
+    /// Where the keys are in memory, for whoever can keep it from being swapped out: start and length of each piece.
+    #[must_use]
+    pub fn key_memory(&self) -> [(*const u8, usize); 2] {
+        let sealers = std::ptr::from_ref(&*self.sealers).cast::<u8>();
+        [(self.master.expose().as_ptr(), 32), (sealers, size_of::<Sealers>())]
     }
 
     fn sealed(&self, name: &EntryName) -> Result<Option<SealedEntry>, VerifyError> {
@@ -685,7 +696,13 @@ fn each_page<T: Send, E: Send>(
         }
     };
     let mut all = std::thread::scope(|scope| {
-        let workers: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let work = || {
+            let done = run();
+            // The memory of its stack is given to the next thread as it is.
+            crate::secret::scrub_stack();
+            done
+        };
+        let workers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         let mut all = run();
         for worker in workers {
             all.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));

@@ -48,7 +48,7 @@ pub(crate) struct Set {
 /// Writes the exact bytes. A newline is added only on a terminal, where binary is refused unless "-o -" is given.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  vault get github/token\n  vault get aws key_id\n  vault get tls/key -o key.pem\n  vault get github/token --at HEAD~3"
+    after_help = "Examples:\n  vault get github/token\n  vault get aws key_id\n  vault get tls/key -o key.pem\n  vault get github/token --at HEAD~3\n  vault get db --theirs 1         of an entry in conflict"
 )]
 pub(crate) struct Get {
     /// The entry
@@ -59,6 +59,12 @@ pub(crate) struct Get {
     /// Write into a new file with mode 0600 ("-": standard output, binary or not)
     #[arg(long, short = 'o', value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
+    /// Of an entry in conflict, what stands in it
+    #[arg(long, conflicts_with = "theirs")]
+    pub(crate) ours: bool,
+    /// Of an entry in conflict, the other version, by its number in "vault show"
+    #[arg(long, value_name = "N")]
+    pub(crate) theirs: Option<usize>,
     /// As it was in this commit of git
     #[arg(long, value_name = "REV")]
     pub(crate) at: Option<String>,
@@ -81,6 +87,9 @@ pub(crate) struct List {
     /// Only entries in conflict after a merge
     #[arg(long)]
     pub(crate) conflicts: bool,
+    /// Only entries that somebody who was removed could read, and that were not changed since
+    #[arg(long)]
+    pub(crate) exposed: bool,
 }
 
 /// Show all of an entry but its secrets

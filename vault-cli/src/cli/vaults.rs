@@ -4,35 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
-/// Who can open a new vault
-#[derive(Debug, Args)]
-pub(crate) struct NewSlots {
-    /// Add a slot for an age recipient (repeatable)
-    #[arg(long, value_name = "RECIPIENT")]
-    pub(crate) age: Vec<String>,
-    /// Add a slot for a machine, and print its key once
-    #[arg(long)]
-    pub(crate) machine: bool,
-    /// Add a slot for a passphrase, beside --age or --machine
-    #[arg(long)]
-    pub(crate) passphrase: bool,
-    /// Read the new vault's passphrase from a file ("-": standard input)
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
-    pub(crate) new_passphrase_file: Option<PathBuf>,
-    /// Take a passphrase that is easy to guess, too
-    #[arg(long)]
-    pub(crate) weak_passphrase: bool,
-    /// Memory that each try of a passphrase costs, from 19MiB
-    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse, default_value = "256MiB")]
-    pub(crate) kdf_memory: u64,
-}
-
-impl NewSlots {
-    /// Whether any was named.
-    pub(crate) fn is_named(&self) -> bool {
-        !self.age.is_empty() || self.machine || self.passphrase || self.new_passphrase_file.is_some()
-    }
-}
+use super::slots::NewSlots;
 
 /// Make a new vault
 ///
@@ -40,7 +12,7 @@ impl NewSlots {
 /// from changing the file's line ends.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  vault init\n  vault init --age age1… --age age1…\n  vault init --machine > machine.key\n  vault init --user"
+    after_help = "Examples:\n  vault init\n  vault init --recovery\n  vault init --age age1… --age age1…\n  vault init --machine > machine.key\n  vault init --user"
 )]
 pub(crate) struct Init {
     /// Make your own vault, which is used where there is no nearer one

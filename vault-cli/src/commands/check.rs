@@ -6,13 +6,14 @@ mod staged;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use serde::Serialize;
+use vault_core::item;
 use vault_core::vault::Counts;
 
 use super::states::can_unlock;
 use super::{Run, warn_of_line_ends};
 use crate::cli::{Check, Cli};
 use crate::failure::Failure;
-use crate::message::Exit;
+use crate::message::{Exit, Warning};
 use crate::policy::Policy;
 use crate::session::{Session, SessionError, obey, open_locked};
 use crate::size::shown;
@@ -31,9 +32,10 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure>
         None => {}
     }
     let locked = open_locked(&path)?;
+    let held = if arguments.no_key { None } else { run.of_agent(&path)? };
     let rules = Policy::beside(&path).map_err(SessionError::Policy)?;
     let mut broken = rules.of_vault(locked.header().uuid, locked.slots());
-    if arguments.no_key || !can_unlock(run, &locked) {
+    if arguments.no_key || (held.is_none() && !can_unlock(run, &locked)) {
         let counts = locked.check().map_err(|error| SessionError::Format(path.clone(), error))?;
         obey(&path, &rules, broken)?;
         report(run, counts, Depth::Form)?;
@@ -41,7 +43,10 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure>
         return Ok(Exit::Ok);
     }
     let pages = locked.header().pages.count();
-    let mut session = run.unlock(&path)?;
+    let mut session: Box<dyn Session> = match held {
+        Some(session) => Box::new(session),
+        None => Box::new(run.unlock(&path)?),
+    };
     let voice = run.voice;
     let counts = session.check(&|done| {
         if done.is_multiple_of(PROGRESS_STEP) {
@@ -56,6 +61,10 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure>
     obey(&path, &rules, broken)?;
     report(run, counts, Depth::Everything)?;
     warn_of_line_ends(run, &path)?;
+    for (item, entries) in item::duplicates(&session.list()?) {
+        let entries = entries.iter().map(|name| name.as_str().to_owned()).collect();
+        run.voice.warn(Warning::SameItem { service: item.service().to_owned(), entries })?;
+    }
     Ok(Exit::Ok)
 }
 

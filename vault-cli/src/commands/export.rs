@@ -24,7 +24,7 @@ use crate::escape::quoted_path;
 use crate::failure::{ExportNameProblem, Failure};
 use crate::message::{Exit, Status};
 use crate::output::Binary;
-use crate::session::Session;
+use crate::session::{Session, SessionError};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Export) -> Result<Exit, Failure> {
     let to_stdout = arguments.output.as_deref().is_none_or(|path| path.as_os_str() == "-");
@@ -37,6 +37,9 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Export) -> Result<Exit, Failure
     let opened = session.entries(&|meta| wanted(meta.name.as_str()))?;
     let mut values = BTreeMap::new();
     for entry in opened {
+        if entry.meta.in_conflict() {
+            return Err(SessionError::InConflict(entry.meta.name).into());
+        }
         let base = &entry.meta.name.as_str()[prefix.len()..];
         for (field, value) in entry.values {
             let name = if field == DEFAULT_FIELD { base.to_owned() } else { format!("{base}.{field}") };

@@ -15,9 +15,10 @@ use zeroize::Zeroizing;
 use super::{Run, entry_name, field_name, found, states};
 use crate::buffer::WipingBuffer;
 use crate::cli::Get;
-use crate::failure::Failure;
+use crate::failure::{Failure, GitFailure};
 use crate::message::{Exit, Status, Warning};
 use crate::output::{Binary, OutputError};
+use crate::session::{Session, SessionError};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Get) -> Result<Exit, Failure> {
     let name = entry_name(&arguments.name)?;
@@ -27,6 +28,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Get) -> Result<Exit, Failure> {
         None => run.open()?,
     };
     let (meta, value) = found(&mut session, &path, &name, field)?;
+    let value = version(&mut session, arguments, &meta, field, value)?;
     warn(run, &meta)?;
     match arguments.output.as_deref() {
         Some(file) if file.as_os_str() != "-" => return write_file(run, &name, field, file, value),
@@ -48,12 +50,37 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Get) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
+/// The version that was asked for. Of an entry in conflict, none is given out as if it were the only one.
+fn version(
+    session: &mut dyn Session,
+    arguments: &Get,
+    meta: &Meta,
+    field: &str,
+    value: Value,
+) -> Result<Value, Failure> {
+    let others = meta.alternatives.len();
+    let name = &meta.name;
+    match arguments.theirs {
+        None if arguments.ours || !meta.in_conflict() => Ok(value),
+        None => Err(SessionError::InConflict(name.clone()).into()),
+        Some(number) if (1..=others).contains(&number) => {
+            // A field that the other version does not disagree about is the same there.
+            let differs = meta.alternatives[number - 1].fields.contains_key(field);
+            match session.alternative(name, number - 1, field)? {
+                Some(other) => Ok(other),
+                None if !differs => Ok(value),
+                None => {
+                    Err(Failure::NoField { name: name.clone(), field: field.to_owned(), fields: Vec::new() })
+                }
+            }
+        }
+        Some(_) => Err(GitFailure::SeveralVersions { name: name.clone(), others }.into()),
+    }
+}
+
 /// What somebody who uses the value should know.
 pub(super) fn warn(run: &Run<'_>, meta: &Meta) -> Result<(), Failure> {
     let name = meta.name.as_str();
-    if meta.in_conflict() {
-        run.voice.warn(Warning::InConflict(name.to_owned()))?;
-    }
     match meta.expires {
         Some(expires) if expires <= run.now => run.voice.warn(Warning::Expired(name.to_owned(), expires)),
         _ => Ok(()),

@@ -18,7 +18,7 @@ use crate::escape::quoted_path;
 use crate::failure::Failure;
 use crate::input;
 use crate::message::{Exit, Status, Warning};
-use crate::output::Binary;
+use crate::output::{Binary, OutputError};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Init) -> Result<Exit, Failure> {
     let location =
@@ -84,15 +84,20 @@ pub(super) fn report(run: &mut Run<'_>, path: &Path, fresh: &Fresh) -> Result<Ex
 
 /// Gives out the machine key, once.
 pub(super) fn report_key(run: &mut Run<'_>, path: &Path, fresh: &Fresh) -> Result<(), Failure> {
-    if let Some(key) = &fresh.machine_key {
-        let line = Zeroizing::new([key.expose(), b"\n"].concat());
-        run.output
-            .secret(&Secret::from(line), Binary::Refuse)
-            .map_err(|error| Failure::KeyLost { path: path.to_owned(), error })?;
-        run.voice.status(&Status::Done(
-            "the machine key above is shown once: keep it where the machine reads it".to_owned(),
-        ));
+    match &fresh.machine_key {
+        Some(key) => print_key(run, key).map_err(|error| Failure::KeyLost { path: path.to_owned(), error }),
+        None => Ok(()),
     }
+}
+
+/// Prints a machine key.
+pub(super) fn print_key(run: &mut Run<'_>, key: &Secret) -> Result<(), OutputError> {
+    let newline: &[u8] = if key.expose().ends_with(b"\n") { b"" } else { b"\n" };
+    let line = Zeroizing::new([key.expose(), newline].concat());
+    run.output.secret(&Secret::from(line), Binary::Refuse)?;
+    run.voice.status(&Status::Done(
+        "the machine key above is shown once: keep it where the machine reads it".to_owned(),
+    ));
     Ok(())
 }
 

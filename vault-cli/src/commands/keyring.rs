@@ -114,6 +114,8 @@ fn store(run: &mut Run<'_>, service: &str, username: &str) -> Result<Exit, Failu
     let mut session = run.open_at(&run.own_location()?.path)?;
     let value = match piped(run)? {
         Some(value) => set::stored(&mut session, value, limits::ATTACHMENT_DEFAULT)?,
+        // Python's command would read standard input a second time, and end with a traceback.
+        None if !run.prompt.can_ask() => return Ok(say(run, "no password was given", Exit::Failed)),
         None => {
             let question = format!("Password for '{username}' in '{service}'");
             let typed = run.prompt.once(&question).map_err(Failure::asking("the password"))?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use vault_core::format::entry::{FieldKind, Meta};
 
-use super::{Run, attributes, normalised};
+use super::{Run, attributes, exposed, normalised};
 use crate::cli::List;
 use crate::failure::Failure;
 use crate::message::Exit;
@@ -21,8 +21,16 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &List) -> Result<Exit, Failure> 
     entries.retain(|meta| {
         matches(pattern.as_deref(), meta.name.as_str()) && is_wanted(meta, &attributes, arguments, run.now)
     });
+    let removal = session.facts().removal;
+    if arguments.exposed {
+        entries.retain(|meta| removal.is_some_and(|removal| !exposed::fields(meta, removal).is_empty()));
+    }
     if run.global.json {
-        let entries: Vec<_> = entries.iter().map(Entry::of).collect();
+        let with_exposed = |meta| {
+            let fields = removal.map(|removal| exposed::fields(meta, removal));
+            Entry { exposed: fields.unwrap_or_default(), ..Entry::of(meta) }
+        };
+        let entries: Vec<_> = entries.iter().map(with_exposed).collect();
         run.output.json(&Json { version: 1, entries })?;
     } else {
         run.output.lines(entries.iter().map(|meta| meta.name.as_str()))?;
@@ -45,6 +53,8 @@ pub(super) struct Entry<'a> {
     modified: String,
     expires: Option<String>,
     conflict: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exposed: Vec<String>,
 }
 
 impl<'a> Entry<'a> {
@@ -57,6 +67,7 @@ impl<'a> Entry<'a> {
             modified: shown(meta.modified),
             expires: meta.expires.map(shown),
             conflict: meta.in_conflict(),
+            exposed: Vec::new(),
         }
     }
 }

@@ -83,7 +83,9 @@ pub(super) fn store_saying(
     said: impl FnOnce(&str) -> Status<'_>,
 ) -> Result<Exit, Failure> {
     let name = match &change {
-        Change::Set { name, .. } | Change::Remove(name) => name.as_str().to_owned(),
+        Change::Set { name, .. } | Change::Remove(name) | Change::Resolve { name, .. } => {
+            name.as_str().to_owned()
+        }
         Change::Rename { to, .. } | Change::Copy { to, .. } => to.as_str().to_owned(),
     };
     let committed = session.commit(vec![change], &mut |_| {})?;

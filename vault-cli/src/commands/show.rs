@@ -87,6 +87,13 @@ fn lines(meta: &Meta) -> Vec<String> {
     lines.push(format!("created: {}", shown(meta.created)));
     lines.push(format!("modified: {}", shown(meta.modified)));
     lines.extend(meta.expires.map(|expires| format!("expires: {}", shown(expires))));
+    lines.extend(conflict_lines(meta));
+    lines
+}
+
+/// What the other versions of an entry in conflict differ in, by names; never a value.
+pub(super) fn conflict_lines(meta: &Meta) -> Vec<String> {
+    let mut lines = Vec::new();
     for (number, alternative) in meta.alternatives.iter().enumerate() {
         let Version { name, fields, attributes, expiry, removed } = Version::of(alternative);
         let mut what: Vec<String> = fields.iter().map(|field| format!("field {field}")).collect();

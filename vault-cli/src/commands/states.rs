@@ -80,7 +80,7 @@ pub(super) fn open_at(run: &mut Run<'_>, revision: &str) -> Result<(PathBuf, Box
     let locked = parse(&path, repository.content(Some(&commit))?)?;
     let mut states = States::new(run, &path, &locked)?;
     states.unlock(run, locked).map_err(|error| match error {
-        Failure::Session(error) => Failure::Session(other_key(error)),
+        Failure::Session(error) => other_key(*error).into(),
         error => error,
     })?;
     let session = states.into_last().ok_or(Failure::Bug("no state".to_owned()))?;

@@ -4,7 +4,7 @@ use serde::Serialize;
 use vault_core::keys::age::PostQuantum;
 use vault_core::vault::pin::Standing;
 
-use super::{Run, warn_of_line_ends};
+use super::{Run, exposed, warn_of_line_ends};
 use crate::cli::Status;
 use crate::context::{self, unlock_sources};
 use crate::failure::Failure;
@@ -30,6 +30,8 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
         pin: None,
         unlocked: None,
         offers_compact: false,
+        agent: None,
+        exposed: Vec::new(),
     };
     let in_work_tree = context::in_work_tree(&location.path);
     let locked = match open_locked(&location.path) {
@@ -71,11 +73,23 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
     if let Err(error) = locked.check() {
         return failed(run, &json, SessionError::Format(location.path, error).into());
     }
-    // Nobody is asked for a status.
-    if !asks {
+    json.agent = super::agent::state(run, &location.path)?;
+    let held = match run.of_agent(&location.path) {
+        Ok(held) => held,
+        Err(error) => return failed(run, &json, error),
+    };
+    if let Some(session) = held {
+        let facts = session.facts();
+        json.offers_compact = in_work_tree && facts.seals >= LONG_LOG;
+        json.unlocked = Some(facts.into());
+    } else if !asks {
+        // Nobody is asked for a status.
         match run.unlock(&location.path) {
-            Ok(session) => {
+            Ok(mut session) => {
                 let facts = session.facts();
+                if facts.removal.is_some() {
+                    json.exposed = exposed::exposed(&session.list()?, facts.removal);
+                }
                 json.offers_compact = in_work_tree && facts.seals >= LONG_LOG;
                 json.pin = facts.pins.clone().map(Pin::from);
                 json.unlocked = Some(facts.into());
@@ -106,6 +120,9 @@ struct Json {
     pin: Option<Pin>,
     unlocked: Option<Unlocked>,
     offers_compact: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<super::agent::State>,
+    exposed: Vec<exposed::Exposed>,
 }
 
 #[derive(Serialize)]
@@ -190,7 +207,7 @@ struct Unlocked {
 
 impl From<Facts> for Unlocked {
     fn from(facts: Facts) -> Self {
-        let Facts { generation, seals, epoch, slot, sources, pins: _ } = facts;
+        let Facts { generation, seals, epoch, slot, sources, .. } = facts;
         Self { slot, sources, generation, seals, epoch }
     }
 }
@@ -228,6 +245,8 @@ fn print(run: &mut Run<'_>, status: &Json) -> Result<(), Failure> {
             unlocked.generation, unlocked.seals, unlocked.epoch
         ));
     }
+    lines.extend(status.agent.iter().map(super::agent::State::line));
+    lines.extend(exposed::lines(&status.exposed));
     if status.offers_compact {
         lines.push("the log is long: \"vault compact\" makes the file smaller; merging with older branches then takes a key".to_owned());
     }

@@ -24,7 +24,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Trust) -> Result<Exit, Failure>
         Err(error) => return Err(SessionError::pin(&path, error).into()),
     };
     // Who cannot open it has no reason to trust it. Which vault a machine key names does not matter: that may be old, too.
-    let (session, _) = run.unlock_any(&path, locked, true)?;
+    let (session, _) = run.unlock_any(&path, locked, true, None)?;
     let seen = pins.opened(session.vault()).map_err(|error| SessionError::Verify(path.clone(), error))?;
     let seen = seen.map_err(|error| SessionError::pin(&path, error))?;
     let done = if before.is_some() || seen.older.is_some() {

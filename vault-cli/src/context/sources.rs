@@ -70,6 +70,13 @@ pub(super) fn credentials(folder: &Path) -> Vec<(SourceKind, PathBuf)> {
     KINDS.iter().map(|(_, name, kind)| (*kind, folder.join(name))).collect()
 }
 
+impl UnlockOptions {
+    /// Nothing was typed.
+    pub(crate) fn is_empty(&self) -> bool {
+        typed(self).is_empty() && self.run_secrets.is_empty()
+    }
+}
+
 /// Something that may open a slot, and what named it.
 pub(crate) struct UnlockSource<'a> {
     /// What it is.

@@ -85,7 +85,6 @@ impl Kind {
 macro_rules! kinds {
     ($($name:ident = $id:literal, $exit:ident, $meaning:literal;)*) => {
         $(pub(super) const $name: &Kind = &Kind { id: $id, exit: Exit::$exit, meaning: $meaning };)*
-        #[cfg(test)]
         const KINDS: &[&Kind] = &[$($name),*];
     };
 }
@@ -121,12 +120,22 @@ kinds! {
     IMPORT_FORMAT = "import-format", Usage, "It is not clear which format a file to import has.";
     EXPORT_NAME = "export-name", Failed, "An entry's name cannot be a file's below the chosen folder.";
     EXPORT_TARGET = "export-target", Conflict, "An export would replace a vault, or what it was opened with.";
+    NOTHING_TO_MERGE = "nothing-to-merge", Failed, "Git reports no conflict in the vault's file.";
+    MERGE_NEEDS_KEY = "merge-needs-key", Locked, "Merging as text does not do it, and there is no key.";
+    MERGE_REFUSED = "merge-refused", Conflict, "Two states of a vault cannot be merged, or a commit not be picked.";
+    NOT_A_MERGE = "not-a-merge", Conflict, "A cherry-pick or a revert was to be merged.";
     BAD_NAME = "bad-name", Usage, "This cannot be the name of an entry, field or attribute.";
     BAD_TIME = "bad-time", Usage, "This is no time.";
     BAD_LABEL = "bad-label", Usage, "This cannot be the label of a slot.";
     BAD_RECIPIENT = "bad-recipient", Usage, "This is not an age recipient that can be used.";
     BAD_KDF_MEMORY = "bad-kdf-memory", Usage, "The memory for a passphrase is outside the limits.";
     TOO_MANY_SLOTS = "too-many-slots", Usage, "A vault cannot have so many slots.";
+    SLOT_NOT_FOUND = "slot-not-found", NotFound, "There is no key slot of this label.";
+    LABEL_TAKEN = "label-taken", Conflict, "Another key slot has the label.";
+    LAST_SLOT = "last-slot", Failed, "Nobody could open the vault after this key slot was removed.";
+    KEYRING_UNAVAILABLE = "keyring-unavailable", Locked, "A keyring of the operating system cannot be used here.";
+    NEEDS_YES = "needs-yes", Locked, "Somebody has to say yes, and there is nobody to ask.";
+    SYSTEMD_CREDS = "systemd-creds", Failed, "systemd-creds cannot encrypt a machine key.";
     SLOT_NOT_MADE = "slot-not-made", Failed, "A slot cannot be made.";
     ENTRY_NOT_FOUND = "entry-not-found", NotFound, "There is no entry of this name.";
     FIELD_NOT_FOUND = "field-not-found", NotFound, "The entry has no such field.";
@@ -184,11 +193,42 @@ kinds! {
     DOOR_REQUEST = "door-request", Usage, "A request through a door is not understood.";
     KEYRING_DISABLED = "keyring-disabled", Failed, "Python's keyring was switched off, so nothing is stored through it.";
     DECLINED = "declined", Declined, "You said no.";
+    AGENT_LOCKED = "agent-locked", Locked, "The agent does not hold this vault.";
+    AGENT_REPLACED = "agent-replaced", Locked, "The vault was rotated or replaced since the agent unlocked it.";
+    AGENT_VERSION = "agent-version", Failed, "The agent and its client speak different versions.";
+    AGENT_UNKNOWN_REQUEST = "agent-unknown-request", Failed, "The agent does not know this request.";
+    AGENT_BAD_REQUEST = "agent-bad-request", Failed, "A request to the agent is not as the protocol describes it.";
+    AGENT_TOO_LARGE = "agent-too-large", Failed, "More than the agent takes or gives at once.";
+    AGENT_BUSY = "agent-busy", Conflict, "The agent has as much to do as it takes at once.";
+    AGENT_PROTOCOL = "agent-protocol", Failed, "What the agent says cannot be understood.";
+    AGENT_LOST = "agent-lost", Failed, "The agent ended before it answered.";
+    AGENT_REFUSED = "agent-refused", Failed, "The agent's socket, or the place for it, is not to be trusted or cannot be used.";
+    AGENT_RUNNING = "agent-running", Conflict, "There is an agent already.";
+    AGENT_NOT_STARTED = "agent-not-started", Failed, "The agent could not be started.";
+    AGENT_NOT_RUNNING = "agent-not-running", NotFound, "No agent runs.";
+    OTHER_AGENT = "other-agent", Failed, "A warning: the agent speaks another version and is not used.";
     BUG = "bug", Internal, "Something that cannot happen did.";
     ENTRY_EXPIRED = "entry-expired", Failed, "A warning: the entry is past its expiry.";
     EMPTY_VALUE = "empty-value", Failed, "A warning: standard input was empty, and replaces a secret.";
     NOT_MASKED = "not-masked", Failed, "A warning: a value is too short or too long to be masked.";
+    SAME_ITEM = "same-item", Failed, "A warning: several entries are the same item of a keyring.";
     NO_GITATTRIBUTES = "no-gitattributes", Failed, "A warning: .gitattributes lacks the line for the vault.";
+}
+
+/// The kind with this id; if it is of another version, one with the same exit code.
+pub(super) fn by_id(id: &str, exit: u8) -> &'static Kind {
+    let known = KINDS.iter().find(|kind| kind.id == id && kind.exit.number() == exit);
+    let same_exit = || match exit {
+        2 => USAGE,
+        3 => ENTRY_NOT_FOUND,
+        4 => AGENT_LOCKED,
+        5 => UNLOCK_NO_SLOT_MATCHES,
+        6 => DAMAGED,
+        7 => AGENT_BUSY,
+        8 => DECLINED,
+        _ => AGENT_PROTOCOL,
+    };
+    known.copied().unwrap_or_else(same_exit)
 }
 
 /// The table of exit codes, as `vault help exit-codes` prints it.

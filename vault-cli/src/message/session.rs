@@ -10,11 +10,12 @@ use vault_core::vault::UnlockFailure;
 use vault_core::vault::pin::SlotNews;
 use vault_core::vault::salvage::SalvageError;
 
-use super::Message;
 use super::catalogue::{self as kinds, Kind};
 use super::text::{caused, word};
+use super::{Message, slots};
 use crate::context::attributes;
 use crate::escape::{escaped, quoted, quoted_path};
+use crate::failure::SlotFailure;
 use crate::input::Place;
 use crate::policy::{PolicyError, Problem};
 use crate::session::{PinError, SessionError, Unpinned};
@@ -50,6 +51,18 @@ pub(super) fn message(error: &SessionError) -> Message {
             format!("cannot use the recovery code in {}: {error}", from(place)),
         )
         .hint("nothing was tried; compare it with the paper, group by group"),
+        SessionError::Rotate(path, error) => {
+            let message = Message::new(
+                kinds::SLOT_NOT_MADE,
+                format!("cannot rotate vault {}: {}", quoted_path(path), escaped(&error.to_string())),
+            );
+            message.hint(
+                "nothing was changed; a slot that cannot be wrapped for can be removed: vault slot remove",
+            )
+        }
+        SessionError::Slot(error) => {
+            Message::new(kinds::SLOT_NOT_MADE, format!("cannot make a key slot: {error}"))
+        }
         SessionError::Label(label) => {
             Message::new(kinds::BAD_LABEL, format!("{} cannot be the label of a key slot", quoted(label)))
                 .hint("a label has 1 to 64 letters, digits, and \".\", \"_\", \"@\", \"-\"")
@@ -59,6 +72,7 @@ pub(super) fn message(error: &SessionError) -> Message {
             format!("cannot change vault {}: it was rotated or replaced meanwhile", quoted_path(path)),
         )
         .hint("nothing was saved; run the command again"),
+        SessionError::SlotChanged(label) => slots::message(&SlotFailure::ChangedMeanwhile(label.clone())),
         SessionError::ChangedMeanwhile(name) => Message::new(
             kinds::COMMIT_CONFLICT,
             format!(
@@ -67,6 +81,14 @@ pub(super) fn message(error: &SessionError) -> Message {
             ),
         )
         .hint("your value was not saved; run the command again"),
+        SessionError::InConflict(name) => Message::new(
+            kinds::IN_CONFLICT,
+            format!("cannot give out {}: it has several versions after a merge", quoted(name.as_str())),
+        )
+        .hint(format!(
+            "see them with: vault show {name}; settle it with: vault resolve {name}; or read one: vault get {name} --ours, --theirs 1",
+            name = word(name.as_str())
+        )),
         SessionError::FieldExists(name, field) => Message::new(
             kinds::ENTRY_EXISTS,
             format!("cannot store {}: its field {} exists already", quoted(name.as_str()), quoted(field)),
@@ -82,6 +104,7 @@ pub(super) fn message(error: &SessionError) -> Message {
         SessionError::Salvage(path, error) => {
             Message::new(kinds::NOTHING_TO_SALVAGE, format!("cannot salvage {}: {error}", quoted_path(path)))
         }
+        SessionError::Agent(error) => super::agent::message(error),
         SessionError::Policy(error) => policy(error),
         SessionError::AgainstPolicy { path, policy, broken } => Message::new(
             kinds::AGAINST_POLICY,
@@ -250,7 +273,7 @@ fn format(path: &Path, error: &FormatError) -> Message {
             kinds::CONFLICT_MARKERS,
             format!("cannot read vault {vault}: a merge left its conflict in the file"),
         )
-        .hint("to have both sides as they were before the merge: git merge --abort")
+        .hint("settle it with the key: vault merge; or have both sides as they were: git merge --abort")
         .hint(format!(
             "all changes of the other side are lost if you take one side: git checkout --ours -- {file}, or --theirs"
         )),
@@ -263,7 +286,7 @@ fn format(path: &Path, error: &FormatError) -> Message {
     }
 }
 
-fn verify(path: &Path, error: &VerifyError) -> Message {
+pub(super) fn verify(path: &Path, error: &VerifyError) -> Message {
     let vault = quoted_path(path);
     match error {
         VerifyError::Format(error) => format(path, error),
@@ -274,6 +297,7 @@ fn verify(path: &Path, error: &VerifyError) -> Message {
             ),
         )
         .cause(error)
+        .hint("take that commit back (git reset --keep HEAD~1), and do the same with: vault pick COMMIT, or vault revert COMMIT")
         .hint(format!(
             "nothing was written; look for a good state with: git log -- {file}; and take it with: git checkout COMMIT -- {file}",
             file = word(&path.to_string_lossy())
@@ -362,14 +386,14 @@ fn locked(path: &Path, passphrase: bool) -> Message {
     if passphrase {
         let text = format!("vault {vault} is locked and there is no terminal to ask for the passphrase");
         return Message::new(kinds::LOCKED_NO_TERMINAL, text).hint(
-            "pass --passphrase-file PATH, --identity PATH or --machine-key-file PATH, or set VAULT_PASSPHRASE_FILE, VAULT_IDENTITY_FILE, VAULT_MACHINE_KEY_FILE or VAULT_PASSPHRASE",
+            "run \"vault unlock\" first, or pass --passphrase-file PATH, --identity PATH or --machine-key-file PATH, or set VAULT_PASSPHRASE_FILE, VAULT_IDENTITY_FILE, VAULT_MACHINE_KEY_FILE or VAULT_PASSPHRASE",
         );
     }
     Message::new(kinds::LOCKED_NO_TERMINAL, format!("vault {vault} is locked and has no passphrase to ask for"))
         .hint("pass --identity PATH or --machine-key-file PATH, or set VAULT_IDENTITY_FILE or VAULT_MACHINE_KEY_FILE")
 }
 
-fn edit(path: &Path, error: &EditError) -> Message {
+pub(super) fn edit(path: &Path, error: &EditError) -> Message {
     let vault = quoted_path(path);
     match error {
         EditError::Verify(error) => verify(path, error),
@@ -390,7 +414,10 @@ fn edit(path: &Path, error: &EditError) -> Message {
             kinds::IN_CONFLICT,
             format!("cannot change {}: it has several versions after a merge", quoted(name.as_str())),
         )
-        .hint(format!("see them with: vault show {}", word(name.as_str()))),
+        .hint(format!(
+            "see them with: vault show {name}; settle it with: vault resolve {name}",
+            name = word(name.as_str())
+        )),
         EditError::TooLarge { entry, what } => Message::new(
             kinds::TOO_LARGE,
             format!("cannot store {}: the limit is {what}", quoted(entry.as_str())),
@@ -400,6 +427,7 @@ fn edit(path: &Path, error: &EditError) -> Message {
             Message::new(kinds::TOO_LARGE, format!("cannot change vault {vault}: {error}"))
                 .hint("nothing was stored; compacting may make room: vault compact")
         }
+        EditError::LabelTaken(label) => slots::label_taken(label.as_str()),
         EditError::NothingChanged => {
             Message::new(kinds::NOTHING_CHANGED, format!("cannot change vault {vault}: nothing would change"))
         }

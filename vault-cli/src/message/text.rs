@@ -6,7 +6,7 @@ use vault_core::format::entry::NameError;
 use vault_core::keys::age::RecipientError;
 
 use super::catalogue::{self as kinds};
-use super::{Message, Warning, launch, session, usage};
+use super::{Message, Warning, git, launch, session, slots, usage};
 use crate::codec::{CodecError, Problem};
 use crate::context::{ConfigError, ConfigProblem, ContextError};
 use crate::escape::{escaped, quoted, quoted_path};
@@ -181,6 +181,7 @@ pub(super) fn message(failure: &Failure) -> Message {
             format!("cannot salvage {}: no entry in it opens", quoted_path(path)),
         )
         .hint("nothing was written"),
+        Failure::Slot(failure) => slots::message(failure),
         Failure::Revision(error) => revision(error),
         Failure::ConflictsLeft { path, names } => {
             let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
@@ -205,6 +206,7 @@ pub(super) fn message(failure: &Failure) -> Message {
             launch::not_started(message(failure))
         }
         Failure::Launch(error) => launch::message(error),
+        Failure::Git(error) => git::message(error),
         Failure::Warning(given) => warning(given).hint("this is a warning, and an error because of --strict"),
         Failure::Interrupted => Message::new(kinds::USAGE, "interrupted"),
     }
@@ -213,21 +215,27 @@ pub(super) fn message(failure: &Failure) -> Message {
 /// What is said in a warning.
 pub(super) fn warning(warning: &Warning) -> Message {
     match warning {
-        Warning::InConflict(name) => Message::new(
-            kinds::IN_CONFLICT,
-            format!("{} has several versions after a merge; this is one of them", quoted(name)),
-        )
-        .hint(format!("see them with: vault show {}", word(name))),
         Warning::Expired(name, expires) => Message::new(
             kinds::ENTRY_EXPIRED,
             format!("{} expired on {}", quoted(name), crate::time::shown(*expires)),
         ),
+        Warning::SameItem { service, entries } => {
+            let others: Vec<_> = entries[1..].iter().map(|name| quoted(name)).collect();
+            let what = format!("the same user of {} is in {}, too", quoted(service), others.join(", "));
+            Message::new(kinds::SAME_ITEM, what)
+                .hint(format!("{} is the one that counts", quoted(&entries[0])))
+        }
         Warning::EmptyReplaces(name) => Message::new(
             kinds::EMPTY_VALUE,
             format!("standard input was empty, and replaces the secret of {}", quoted(name)),
         )
         .hint("if that is not meant, the old secret is in git or a backup; --strict refuses it"),
         Warning::NotMasked(name, why) => launch::not_masked(name, *why),
+        Warning::OtherAgent => Message::new(
+            kinds::OTHER_AGENT,
+            "the agent is of another version of this program, and is not used",
+        )
+        .hint("end it with its own version of: vault agent stop; then unlock again"),
         Warning::OlderThanSeen { path, generation, seen } => session::older(path, *generation, *seen, false),
         Warning::Unpinned(path, why) => session::unpinned(path, why),
         Warning::SlotsChanged(path, news) => session::slots_changed(path, news),
@@ -387,7 +395,7 @@ fn asker(program: &std::ffi::OsStr, error: &AskError, asking: &str) -> Message {
     }
 }
 
-fn output(error: &OutputError) -> Message {
+pub(super) fn output(error: &OutputError) -> Message {
     match error {
         OutputError::Write(error) => {
             caused(kinds::OUTPUT_FAILED, "cannot write the whole result to standard output", error)
@@ -532,7 +540,7 @@ pub(super) fn caused(kind: &'static super::Kind, what: &str, error: &io::Error) 
 }
 
 /// A name as it can be pasted into a shell.
-pub(super) fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,".contains(&byte);
     if !text.is_empty() && !text.starts_with('-') && text.bytes().all(plain) {
         return text.to_owned();

@@ -17,7 +17,9 @@ use vault_core::vault::diff::Difference;
 use vault_core::vault::edit::{Edit, NewValue, Outcome, Saved, Update};
 use vault_core::vault::{Counts, LockedVault, UnlockFailure, UnlockedVault, Value};
 
-use super::{Change, Committed, Expect, Facts, Log, Opened, PathPins, PinError, Session, SessionError, obey};
+use super::{
+    Change, Committed, Expect, Facts, Log, Opened, PathPins, PinError, Seen, Session, SessionError, obey,
+};
 use crate::failure::Failure;
 use crate::message::{Status, Voice, Warning};
 use crate::policy::Policy;
@@ -33,10 +35,10 @@ pub(crate) fn open_locked(path: &Path) -> Result<LockedVault, SessionError> {
 
 /// A vault whose master key is in this process.
 pub(crate) struct Local {
-    path: PathBuf,
-    vault: UnlockedVault,
-    author: String,
-    now: u64,
+    pub(super) path: PathBuf,
+    pub(super) vault: Arc<UnlockedVault>,
+    pub(super) author: String,
+    pub(super) now: u64,
     sources: Vec<&'static str>,
     voice: Option<Voice>,
     /// A log with more seals is restarted by the save that finds it so long.
@@ -62,10 +64,10 @@ impl Local {
     }
 
     /// A session on a vault that is unlocked already.
-    pub(crate) fn of(path: &Path, vault: UnlockedVault) -> Self {
+    pub(crate) fn of(path: &Path, vault: impl Into<Arc<UnlockedVault>>) -> Self {
         Self {
             path: path.to_owned(),
-            vault,
+            vault: vault.into(),
             author: String::new(),
             now: 0,
             sources: Vec::new(),
@@ -73,6 +75,11 @@ impl Local {
             longest_log: usize::MAX,
             pins: None,
         }
+    }
+
+    /// The vault itself.
+    pub(crate) fn into_vault(self) -> Arc<UnlockedVault> {
+        self.vault
     }
 
     /// How this state differs from an older one of the same vault.
@@ -113,13 +120,34 @@ impl Local {
         self
     }
 
+    /// Compares the vault with what this machine remembers, without a word, and remembers it from now on. Gives also the
+    /// generation that was seen, if this one is older. What there is to say of slots waits for somebody who can be told.
+    ///
+    /// # Errors
+    /// [`SessionError::Pin`], [`SessionError::Verify`].
+    pub(crate) fn with_pins_untold(
+        mut self,
+        mut pins: PathPins,
+    ) -> Result<(Self, Option<u64>), SessionError> {
+        let seen = self.compare(&mut pins)?;
+        if seen.news.is_empty() {
+            pins.keep(&self.vault).map_err(|error| self.pin(error))?;
+        }
+        self.pins = Some(pins);
+        Ok((self, seen.older.map(|(_, seen)| seen)))
+    }
+
+    fn compare(&self, pins: &mut PathPins) -> Result<Seen, SessionError> {
+        let seen = pins.opened(&self.vault).map_err(|error| self.broken(error))?;
+        seen.map_err(|error| self.pin(error))
+    }
+
     /// Compares the vault with what this machine remembers, says what there is to say, and remembers it from now on.
     ///
     /// # Errors
     /// [`SessionError::Pin`], [`SessionError::Verify`]; warnings, with `--strict`.
     pub(crate) fn with_pins(mut self, mut pins: PathPins, voice: Voice) -> Result<Self, Failure> {
-        let seen = pins.opened(&self.vault).map_err(|error| self.broken(error))?;
-        let seen = seen.map_err(|error| self.pin(error))?;
+        let seen = self.compare(&mut pins)?;
         if let Some(why) = seen.damaged {
             voice.warn(Warning::Unpinned(self.path.clone(), why))?;
         }
@@ -190,6 +218,7 @@ impl Local {
             }
             Change::Remove(name) => edit.remove(&name),
             Change::Rename { from, to } => edit.rename(&from, &to, random),
+            Change::Resolve { name, pick } => edit.resolve(&name, pick, random),
             Change::Copy { from, to } => {
                 if edit.meta(&to).map_err(|error| self.cannot(error))?.is_some() {
                     return Err(self.cannot(EditError::Exists(to)));
@@ -257,8 +286,13 @@ impl Local {
         Ok(update)
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Locks, and reads what is stored now.
-    fn lock(&mut self) -> Result<(Lock, UnlockedVault), SessionError> {
+    pub(super) fn lock(&mut self) -> Result<(Lock, UnlockedVault), SessionError> {
         let store = |error| SessionError::Store(self.path.clone(), error);
         let lock = match store::lock_within(&self.path, SILENCE) {
             Err(StoreError::Busy) => {
@@ -289,7 +323,12 @@ impl Local {
         }
     }
 
-    fn save(&mut self, lock: Lock, before: &UnlockedVault, saved: &Saved) -> Result<(), SessionError> {
+    pub(super) fn save(
+        &mut self,
+        lock: Lock,
+        before: &UnlockedVault,
+        saved: &Saved,
+    ) -> Result<(), SessionError> {
         let stored =
             lock.replace(&saved.text).map_err(|error| SessionError::Save(self.path.clone(), error))?;
         // It is stored: what cannot be read of it again is said by whoever reads it next.
@@ -323,7 +362,7 @@ impl Local {
             Change::Set { name, .. } | Change::Rename { to: name, .. } | Change::Copy { to: name, .. } => {
                 rules.of_name(name.as_str())
             }
-            Change::Remove(_) => None,
+            Change::Remove(_) | Change::Resolve { .. } => None,
         }));
         obey(&self.path, &rules, broken)
     }
@@ -332,7 +371,7 @@ impl Local {
         SessionError::Verify(self.path.clone(), error)
     }
 
-    fn cannot(&self, error: EditError) -> SessionError {
+    pub(super) fn cannot(&self, error: EditError) -> SessionError {
         match error {
             EditError::Verify(error) => self.broken(error),
             error => SessionError::Edit(self.path.clone(), error),
@@ -356,6 +395,16 @@ impl Session for Local {
     ) -> Result<Option<(Meta, Option<Value>)>, SessionError> {
         let entry = self.vault.entry(name).map_err(|error| self.broken(error))?;
         Ok(entry.map(|entry| (entry.meta().clone(), entry.value(field))))
+    }
+
+    fn alternative(
+        &mut self,
+        name: &EntryName,
+        number: usize,
+        field: &str,
+    ) -> Result<Option<Value>, SessionError> {
+        let entry = self.vault.entry(name).map_err(|error| self.broken(error))?;
+        Ok(entry.and_then(|entry| entry.alternative(number, field)))
     }
 
     fn entries(&mut self, wanted: &(dyn Fn(&Meta) -> bool + Sync)) -> Result<Vec<Opened>, SessionError> {
@@ -419,6 +468,7 @@ impl Session for Local {
             generation: self.vault.generation(),
             seals: self.vault.seals(),
             epoch: self.vault.roster().epoch,
+            removal: self.removal(),
             slot: slot.map(|slot| slot.label.as_str().to_owned()),
             sources: self.sources.clone(),
             pins: self.pins.as_ref().map(|pins| pins.facts(&self.vault.id())),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use vault_core::format::slot::SlotKind;
 use vault_core::keys::age::parse_identities_asking;
-use vault_core::keys::ask::cannot_ask;
+use vault_core::keys::ask::{Asker, cannot_ask};
 use vault_core::keys::keyring::{OsKeyring, Prompts};
 use vault_core::keys::machine::MachineKey;
 use vault_core::keys::recovery::RecoveryCode;
@@ -94,7 +94,7 @@ fn credential(
 }
 
 /// What somebody answers: the passphrase, or the recovery code of a vault that has no passphrase or of the slot that was named.
-fn asked(
+pub(super) fn asked(
     run: &mut Run<'_>,
     environment: &Environment,
     whom: &Unlocker<'_>,
@@ -147,7 +147,7 @@ fn by(program: &OsStr, asking: &'static str) -> impl FnOnce(AskError) -> Failure
 }
 
 /// A code that was mistyped is known as such before any work is spent on it.
-fn recovery_code(text: &Secret, place: Place) -> Result<Credential, SessionError> {
+pub(super) fn recovery_code(text: &Secret, place: Place) -> Result<Credential, SessionError> {
     match RecoveryCode::parse(text.expose()) {
         Ok(code) => Ok(Credential::RecoveryCode(code.passphrase())),
         Err(error) => Err(SessionError::RecoveryCode(place, error)),
@@ -172,7 +172,7 @@ pub(crate) fn work(locked: &LockedVault, credentials: &[Credential]) -> u64 {
 }
 
 /// A passphrase that is given in a file, a descriptor or a variable.
-fn given_passphrase(run: &mut Run<'_>, what: &Unlocker<'_>) -> Result<Passphrase, Failure> {
+pub(super) fn given_passphrase(run: &mut Run<'_>, what: &Unlocker<'_>) -> Result<Passphrase, Failure> {
     Ok(match *what {
         Unlocker::PassphraseFile(file) => {
             let (text, place) = named(run, file, "the passphrase", MAX_PASSPHRASE)?;
@@ -229,7 +229,7 @@ pub(crate) fn policy(run: &Run<'_>) -> Result<UnlockPolicy, SessionError> {
 }
 
 /// A file's bytes; `-` is standard input.
-fn named(
+pub(super) fn named(
     run: &mut Run<'_>,
     file: &Path,
     purpose: &'static str,
@@ -243,10 +243,21 @@ fn named(
 
 /// Identities; who asks for the passphrase of an ssh key, or for what a plugin wants, is at the terminal.
 fn identities(run: &mut Run<'_>, text: &Secret, place: Place) -> Result<Credential, SessionError> {
-    let asker = if run.prompt.can_ask() { asker(show(run.voice)) } else { cannot_ask() };
+    let asker = slot_asker(run);
     parse_identities_asking(text, &asker)
         .map(Credential::Identities)
         .map_err(|error| SessionError::Identities(place, error))
+}
+
+/// Whoever answers what a plugin asks when a slot is made for its recipient.
+pub(crate) fn slot_asker(run: &mut Run<'_>) -> Asker {
+    if run.prompt.can_ask() { asker(show(run.voice)) } else { cannot_ask() }
+}
+
+/// The keyrings of this machine: one may show a prompt of its own only where there is a display for it.
+pub(crate) fn keyrings(run: &Run<'_>) -> OsKeyring {
+    let allowed = run.prompt.is_allowed() && run.environment.has_display();
+    OsKeyring::new(if allowed { Prompts::Allowed } else { Prompts::Never })
 }
 
 /// A plugin's message is said as our own are.
@@ -270,11 +281,7 @@ pub(crate) fn keyring(run: &Run<'_>, locked: &LockedVault) -> Option<Credential>
     if is_named || !has_slot(run, locked, |kind| matches!(kind, SlotKind::Keyring(_))) {
         return None;
     }
-    let prompts = match run.prompt.is_allowed() && run.environment.has_display() {
-        true => Prompts::Allowed,
-        false => Prompts::Never,
-    };
-    Some(Credential::Keyring(OsKeyring::new(prompts)))
+    Some(Credential::Keyring(keyrings(run)))
 }
 
 fn machine_key(text: Secret, place: Place) -> Result<Credential, SessionError> {

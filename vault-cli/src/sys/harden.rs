@@ -16,6 +16,20 @@ pub(crate) fn process() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Files of this process are its user's alone.
+pub(crate) fn private_files() {
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+}
+
+/// Keeps all memory of this process from being swapped out, what it has and what it will touch; only where that has no limit, since
+/// otherwise it could soon get no more memory at all.
+pub(crate) fn lock_all_memory() -> bool {
+    use rustix::mm::{MlockAllFlags, mlockall};
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock);
+    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+    limit.current.is_none() && mlockall(flags).is_ok()
+}
+
 /// Dies by SIGINT, so that a calling script sees an interrupted program and stops too.
 pub(crate) fn die_interrupted() -> ExitCode {
     // A refusal would leave the exit code that a shell shows for the same death.

@@ -69,14 +69,23 @@ impl<C, V: Encode<C>> Encode<C> for TextMap<V> {
         e: &mut Encoder<W>,
         ctx: &mut C,
     ) -> Result<(), encode::Error<W::Error>> {
-        let mut pairs: Vec<_> = self.0.iter().collect();
-        pairs.sort_by_key(|(key, _)| (key.len(), *key));
-        e.map(pairs.len() as u64)?;
-        for (key, value) in pairs {
-            e.str(key)?.encode_with(value, ctx)?;
-        }
-        Ok(())
+        encode_text_map(&self.0, e, ctx)
     }
+}
+
+/// The map, with its keys in CBOR's order.
+pub(crate) fn encode_text_map<C, V: Encode<C>, W: encode::Write>(
+    map: &BTreeMap<String, V>,
+    e: &mut Encoder<W>,
+    ctx: &mut C,
+) -> Result<(), encode::Error<W::Error>> {
+    let mut pairs: Vec<_> = map.iter().collect();
+    pairs.sort_by_key(|(key, _)| (key.len(), *key));
+    e.map(pairs.len() as u64)?;
+    for (key, value) in pairs {
+        e.str(key)?.encode_with(value, ctx)?;
+    }
+    Ok(())
 }
 
 impl<'b, C, V: Decode<'b, C>> Decode<'b, C> for TextMap<V> {

@@ -182,6 +182,21 @@ pub fn change_passphrase(
     passphrase_slot(header, wanted, passphrase, cost, master, random)
 }
 
+/// The same slot with a new machine key: the old one opens old copies only.
+///
+/// # Errors
+/// [`NewSlotError::Wrap`]
+pub fn renew_machine_slot(
+    header: &VaultHeaderParts,
+    slot: &SlotLine,
+    generation: u64,
+    master: &Key<Master>,
+) -> Result<(SlotLine, MachineKey), NewSlotError> {
+    let (identity, recipient) = own_identity();
+    let line = slot_for(header, slot.id, SlotKind::Machine, slot.label.clone(), &recipient, master)?;
+    Ok((line, MachineKey::new(header.vault_id(), generation, identity)))
+}
+
 /// The same slot for another master key, or once more for the same: no passphrase and no identity is needed.
 ///
 /// # Errors

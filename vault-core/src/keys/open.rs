@@ -3,13 +3,13 @@
 use std::fmt;
 
 use crate::crypto::kdf::{CostError, KdfCost, MAX_MEMORY_KIB};
-use crate::format::slot::{Label, SealedIdentity, SlotId, SlotKind, SlotLine};
+use crate::format::slot::{KeyringIdentity, Label, SealedIdentity, SlotId, SlotKind, SlotLine};
 use crate::keys::age::{Identity, IdentityTrouble, Match};
 use crate::keys::keyring::{self, KeyringError, KeyringItem, OsKeyring};
 use crate::keys::machine::MachineKey;
 use crate::keys::passphrase::{self, MAX_PASSPHRASE, OpenError, PassphraseKind, Place};
 use crate::keys::{VaultHeaderParts, unwrap_master};
-use crate::secret::{Key, Master, Passphrase};
+use crate::secret::{Key, Master, Passphrase, Wrapping};
 
 /// Most passphrase slots that are tried in one unlock.
 pub const MAX_PASSPHRASE_SLOTS: usize = 8;
@@ -28,6 +28,8 @@ pub enum Credential {
     MachineKey(MachineKey),
     /// For slots of kind `keyring`.
     Keyring(OsKeyring),
+    /// For slots of kind `keyring`, where their key was got in another way.
+    KeyringKey(Key<Wrapping>),
 }
 
 /// What an unlock may cost, and which slot it is about.
@@ -246,32 +248,41 @@ impl Unlock<'_> {
             }
         }
         for credential in credentials {
-            let Credential::Keyring(keyring) = credential else { continue };
             for slot in slots {
                 let SlotKind::Keyring(sealed) = &slot.kind else { continue };
-                let item = KeyringItem { uuid: self.header.uuid, slot: slot.id };
-                let key = match keyring.read(&sealed.store, &item) {
-                    Ok(key) => key,
-                    Err(error) => {
-                        self.skip(slot, Unavailable::Keyring(error));
-                        continue;
+                let found = match credential {
+                    Credential::Keyring(keyring) => {
+                        let item = KeyringItem { uuid: self.header.uuid, slot: slot.id };
+                        match keyring.read(&sealed.store, &item) {
+                            Ok(key) => self.with_keyring_key(slot, sealed, &key),
+                            Err(error) => {
+                                self.skip(slot, Unavailable::Keyring(error));
+                                None
+                            }
+                        }
                     }
+                    Credential::KeyringKey(key) => self.with_keyring_key(slot, sealed, key),
+                    _ => None,
                 };
-                self.tried += 1;
-                let place = keyring::Place {
-                    uuid: &self.header.uuid,
-                    slot: slot.id,
-                    recipient: &slot.recipient,
-                    store: &sealed.store,
-                };
-                if let Some(identity) = keyring::open(&place, &sealed.sealed, &key)
-                    && let Some(master) = self.unwrap_own(slot, &identity)
-                {
+                if let Some(master) = found {
                     return Some((master, slot.id));
                 }
             }
         }
         None
+    }
+
+    fn with_keyring_key(
+        &mut self,
+        slot: &SlotLine,
+        sealed: &KeyringIdentity,
+        key: &Key<Wrapping>,
+    ) -> Option<Key<Master>> {
+        self.tried += 1;
+        let (uuid, recipient, store) = (&self.header.uuid, &slot.recipient, &sealed.store);
+        let place = keyring::Place { uuid, slot: slot.id, recipient, store };
+        let identity = keyring::open(&place, &sealed.sealed, key)?;
+        self.unwrap_own(slot, &identity)
     }
 
     /// What was planned, one after another; at the end, why a slot was not tried.
@@ -358,7 +369,8 @@ fn identity_candidates<'a>(
         let (kind, identities) = match credential {
             Credential::Identities(identities) => (SlotKind::Age, identities.as_slice()),
             Credential::MachineKey(key) => (SlotKind::Machine, std::slice::from_ref(key.identity())),
-            Credential::Passphrase(_) | Credential::RecoveryCode(_) | Credential::Keyring(_) => continue,
+            Credential::Passphrase(_) | Credential::RecoveryCode(_) => continue,
+            Credential::Keyring(_) | Credential::KeyringKey(_) => continue,
         };
         for identity in identities {
             for slot in slots.iter().filter(|slot| slot.kind == kind) {
@@ -395,7 +407,8 @@ fn passphrase_candidates<'a>(
         let (kind, passphrase) = match credential {
             Credential::Passphrase(passphrase) => (PassphraseKind::Passphrase, passphrase),
             Credential::RecoveryCode(code) => (PassphraseKind::Recovery, code),
-            Credential::Identities(_) | Credential::MachineKey(_) | Credential::Keyring(_) => continue,
+            Credential::Identities(_) | Credential::MachineKey(_) => continue,
+            Credential::Keyring(_) | Credential::KeyringKey(_) => continue,
         };
         if passphrase.expose().len() > MAX_PASSPHRASE {
             return Err(UnlockError::PassphraseTooLong);

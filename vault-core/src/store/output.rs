@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::FileType;
+use rustix::fs::{AtFlags, FileType, unlinkat};
 use rustix::io::Errno;
 
 use super::error::{FileKind, ReplaceError};
@@ -56,6 +56,17 @@ pub fn write_file<E: From<ReplaceError>>(
 ) -> Result<(), E> {
     let Place { folder, name } = Place::of(path).map_err(ReplaceError::of_rename)?;
     write_in(&folder, &name, mode, existing, fill)
+}
+
+/// Removes a regular file; a link in its place is refused.
+///
+/// # Errors
+/// A [`ReplaceError`].
+pub fn remove_file(path: &Path) -> Result<(), ReplaceError> {
+    let Place { folder, name } = Place::of(path).map_err(ReplaceError::of_rename)?;
+    check_existing(&folder, &name, Existing::Replace)?;
+    unlinkat(folder.file(), &name, AtFlags::empty()).map_err(ReplaceError::of_folder)?;
+    folder.sync().map_err(ReplaceError::FolderNotSynced)
 }
 
 /// As [`write_file`], in a folder that is open.

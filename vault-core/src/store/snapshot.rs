@@ -29,6 +29,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// A file that somebody else opened, and passed on.
+    ///
+    /// # Errors
+    /// [`StoreError::NotRegular`], [`StoreError::TooLarge`].
+    pub fn of_open(file: File) -> Result<Self, StoreError> {
+        Self::of(file)
+    }
+
     pub(super) fn of(file: File) -> Result<Self, StoreError> {
         let stat = fstat(&file)?;
         check_regular(&stat)?;

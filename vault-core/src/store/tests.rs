@@ -456,6 +456,16 @@ fn a_file_is_written_at_once_or_not_at_all() {
 }
 
 #[test]
+fn a_removed_file_is_gone_and_a_link_is_not_removed() {
+    let (folder, path) = folder_with_vault();
+    let link = folder.path().join("link");
+    symlink(&path, &link).unwrap();
+    assert!(matches!(remove_file(&link), Err(ReplaceError::NotRegular(_))));
+    remove_file(&path).unwrap();
+    assert_eq!(names_in(folder.path()), ["link"]);
+}
+
+#[test]
 fn nothing_below_a_root_leads_out_of_it() {
     let (outside, victim) = folder_with_vault();
     let folder = tempfile::tempdir().unwrap();

@@ -385,6 +385,20 @@ impl Edit<'_> {
         self.commit(SealId(random::array(random)), &changes, random)
     }
 
+    /// Seals what was put in and taken out as these changes: for picks, whose values come from elsewhere.
+    pub(crate) fn finish_as(
+        self,
+        id: SealId,
+        entries: Vec<EntryChange>,
+        author: &str,
+        reason: Option<&str>,
+        random: &mut dyn Random,
+    ) -> Result<Saved, EditError> {
+        let (author, reason) = (author_of(author), reason_of(reason));
+        let changes = Changes { time: self.now, author, reason, entries, ..Changes::default() };
+        self.commit(id, &changes, random)
+    }
+
     /// Seals what a merge across a restart brings in. Such a seal is written even when no line changes, since it says what
     /// it stands for.
     pub(crate) fn graft(
@@ -532,16 +546,22 @@ fn push_front(text: &mut Text, vault: &UnlockedVault, table: Option<&Table>, lin
 pub(crate) fn seal_roster(
     vault: &UnlockedVault,
     slots: Vec<SlotLine>,
-    mut roster: Roster,
+    roster: Roster,
     random: &mut dyn Random,
 ) -> Table {
+    let roster = roster_within_limits(roster);
+    let sealed = vault.sealers.roster.seal(b"", &roster.encode(), random);
+    Table::new(vault.front.header.pages, slots, sealed)
+}
+
+/// The roster, without the oldest removed slots that its line has no room for.
+pub(crate) fn roster_within_limits(mut roster: Roster) -> Roster {
     let surplus = roster.removed.len().saturating_sub(limits::REMOVED_SLOTS);
     roster.removed.drain(..surplus);
     while roster.encode().len() > ROSTER && !roster.removed.is_empty() {
         roster.removed.remove(0);
     }
-    let sealed = vault.sealers.roster.seal(b"", &roster.encode(), random);
-    Table::new(vault.front.header.pages, slots, sealed)
+    roster
 }
 
 /// Bytes of CBOR that fit a roster line after padding, sealing and base64.

@@ -14,6 +14,7 @@ use crate::format::id::{BlobId, EntryId, SealId};
 use crate::format::page::{EntryLine, Page};
 use crate::format::seal::Place;
 use crate::format::{limits, text};
+use crate::secret::Secret;
 use crate::source::Source;
 use crate::vault::blob::BlobReader;
 
@@ -147,11 +148,20 @@ impl SealedEntry {
 
 /// Opens the metadata of an entry line and checks that its name gives the line's id.
 pub(crate) fn open_meta(id: EntryId, encoded: &[u8], sealers: &Sealers) -> Result<Meta, VerifyError> {
+    open_encoded_meta(id, encoded, sealers).map(|(meta, _)| meta)
+}
+
+/// As [`open_meta`], with the CBOR that it was in.
+pub(crate) fn open_encoded_meta(
+    id: EntryId,
+    encoded: &[u8],
+    sealers: &Sealers,
+) -> Result<(Meta, Secret), VerifyError> {
     let wrong = || VerifyError::Entry(id);
     let sealed = text::base64(encoded, limits::ENTRY_LINE).map_err(|_| wrong())?;
     let plain = sealers.meta.open(&id.0, &sealed).map_err(|_| wrong())?;
     let meta = Meta::decode(plain.expose()).map_err(|_| wrong())?;
-    if sealers.entry_id(&meta.name) == id { Ok(meta) } else { Err(wrong()) }
+    if sealers.entry_id(&meta.name) == id { Ok((meta, plain)) } else { Err(wrong()) }
 }
 
 impl OpenEntry {

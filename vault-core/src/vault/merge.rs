@@ -23,10 +23,13 @@ use crate::vault::merge::lineage::{Key, Lineage, Lineages};
 mod across;
 mod entries;
 mod lineage;
+mod pick;
 mod slots;
 #[cfg(test)]
 mod tests;
 mod union;
+
+pub use pick::{Direction, Picked, pick};
 
 /// Why two files are not merged.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub enum MergeError {
     OtherVault,
     /// The base has seals that a side lacks: this is a cherry-pick or a revert.
     NotAMerge,
+    /// What is to be picked is no step forward: the state after it lacks what the one before has.
+    NotAhead,
     /// Both sides restarted their log since they parted, or what one replaced is no longer listed.
     BothRestarted,
     /// The restarted side no longer says what it had changed before.
@@ -66,6 +71,7 @@ impl fmt::Display for MergeError {
             Self::NotAMerge => {
                 f.write_str("the base has changes that a side lacks: this is a cherry-pick or a revert")
             }
+            Self::NotAhead => f.write_str("the commit takes changes away instead of making some"),
             Self::BothRestarted => f.write_str("both sides restarted their log since they parted"),
             Self::HistoryCut => f.write_str("the restarted side no longer says what it had changed before"),
             Self::Contradiction => f.write_str("what the sides changed contradicts their logs"),
@@ -272,8 +278,8 @@ fn plan(
             (None, None) => {}
         }
     }
-    for (side, mine, other) in [(ours, &a, &b), (theirs, &b, &a)] {
-        for name in mine.unclaimed(other, &plan.names) {
+    for (side, mine) in [(ours, &a), (theirs, &b)] {
+        for name in mine.unclaimed() {
             let error = if std::ptr::eq(side, ours) { MergeError::Ours } else { MergeError::Theirs };
             if let Some(entry) = side.vault.sealed(&name).map_err(error)? {
                 let placed =

@@ -59,6 +59,14 @@ impl UnlockedVault {
         keys::new_machine_slot(&self.parts(), label, self.generation(), &self.master, random)
     }
 
+    /// The same machine slot with a new machine key, after a rotation.
+    ///
+    /// # Errors
+    /// [`NewSlotError::Wrap`]
+    pub fn renew_machine_slot(&self, slot: &SlotLine) -> Result<(SlotLine, MachineKey), NewSlotError> {
+        keys::renew_machine_slot(&self.parts(), slot, self.generation(), &self.master)
+    }
+
     /// A slot that a passphrase opens.
     ///
     /// # Errors

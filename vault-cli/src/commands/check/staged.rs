@@ -117,7 +117,9 @@ fn verify(run: &mut Run<'_>, path: &Path, locked: LockedVault, rules: &Policy) -
     let number = match states.unlock(run, locked) {
         Ok(number) => number,
         // Of several vaults, not all need to be this person's.
-        Err(Failure::Session(SessionError::Unlock { reason: UnlockFailure::Denied(_), .. })) => {
+        Err(Failure::Session(error))
+            if matches!(*error, SessionError::Unlock { reason: UnlockFailure::Denied(_), .. }) =>
+        {
             return Ok(false);
         }
         Err(error) => return Err(error),

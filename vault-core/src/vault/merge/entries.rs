@@ -24,6 +24,9 @@ pub(super) struct Version<'a> {
 pub(super) fn unite(ours: Version, theirs: Version) -> Result<Option<OpenEntry>, VerifyError> {
     match (ours.entry, theirs.entry) {
         (None, None) => Ok(None),
+        // Who removed it knew all that is in it.
+        (Some(_), None) if !ours.lineage.has_substance() => Ok(None),
+        (None, Some(_)) if !theirs.lineage.has_substance() => Ok(None),
         (Some(kept), None) => Ok(Some(with_removal(kept, theirs.lineage.seal))),
         (None, Some(kept)) => Ok(Some(with_removal(kept, ours.lineage.seal))),
         (Some(a), Some(b)) => {
@@ -234,7 +237,7 @@ impl Union {
 }
 
 /// The same content, whichever seal it came from.
-fn same_alternative(
+pub(super) fn same_alternative(
     (a, a_values): (&Alternative, &BTreeMap<String, Stored>),
     (b, b_values): (&Alternative, &BTreeMap<String, Stored>),
 ) -> bool {
@@ -250,7 +253,11 @@ fn same_alternative(
 }
 
 /// Whether an alternative says anything else than the entry itself.
-fn differs(entry: &OpenEntry, alternative: &Alternative, values: &BTreeMap<String, Stored>) -> bool {
+pub(super) fn differs(
+    entry: &OpenEntry,
+    alternative: &Alternative,
+    values: &BTreeMap<String, Stored>,
+) -> bool {
     alternative.removed
         || alternative.name.as_ref().is_some_and(|name| *name != entry.meta.name)
         || alternative.expires.is_some_and(|expires| expires != entry.meta.expires)
@@ -272,7 +279,7 @@ fn same_stored(a: &Stored, b: &Stored) -> bool {
 }
 
 /// The same bytes, also when each side wrote an attachment of its own.
-fn same_value(
+pub(super) fn same_value(
     a: &Stored,
     a_files: &[BlobLines],
     b: &Stored,

@@ -49,6 +49,17 @@ impl Lineage {
         })
     }
 
+    /// Whether this side changed anything in the entry that the other does not know. A merge lists entries that it sealed
+    /// anew without a change of its own.
+    pub(super) fn has_substance(&self) -> bool {
+        self.whole
+            || self.renamed
+            || self.expiry
+            || self.settled.is_some()
+            || !self.attributes.is_empty()
+            || !self.fields.is_empty()
+    }
+
     pub(super) fn changed_field(&self, field: &str) -> bool {
         self.whole || self.fields.contains(field)
     }
@@ -101,20 +112,15 @@ impl Lineages {
         all
     }
 
-    /// Names under which this side may have an entry that neither log accounts for. Changes of two branches are taken in
+    /// Names under which this side may have an entry that its log does not account for. Changes of two branches are taken in
     /// one order, and a name that one of them made and freed again can hide that the other gave it to an entry.
-    pub(super) fn unclaimed(&self, other: &Self, names: &BTreeSet<EntryName>) -> Vec<EntryName> {
-        let mut claimed: BTreeSet<&EntryName> =
+    ///
+    /// Only names that this side's own changes mention: any other entry the other side has known as it stands here, and what
+    /// became of it there is right, also where its name was given again.
+    pub(super) fn unclaimed(&self) -> Vec<EntryName> {
+        let claimed: BTreeSet<&EntryName> =
             self.by_key.values().filter_map(|lineage| lineage.current.as_ref()).collect();
-        for key in other.by_key.keys().filter(|key| !self.by_key.contains_key(key)) {
-            // What the other side changed is ours to hand over only if we never gave its name to anything else.
-            if let Key::Origin(name) = key
-                && !self.names.contains(name)
-            {
-                claimed.insert(name);
-            }
-        }
-        names.iter().filter(|name| !claimed.contains(name)).cloned().collect()
+        self.names.iter().filter(|name| !claimed.contains(name)).cloned().collect()
     }
 
     fn apply(&mut self, seal: SealId, change: &EntryChange) {

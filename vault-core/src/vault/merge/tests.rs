@@ -453,3 +453,20 @@ fn a_change_that_one_side_alone_made_since_a_merge_is_no_conflict() {
     let Some(Value::Inline(here)) = unlocked.value(&name("a"), "user").unwrap() else { panic!("no user") };
     assert_eq!((here.expose(), after.get("a").unwrap()), (&b"C"[..], b"Q".to_vec()));
 }
+
+#[test]
+fn a_freed_name_that_was_given_again_brings_nothing_back() {
+    let base = base();
+    let (left, right) = (rename(&base, "a", "x"), rename(&base, "a", "y"));
+    let both = merged(&left, &right).0;
+    let settled = both.edit(|edit| edit.resolve(&name("x"), Pick::Ours, &mut SystemRandom).unwrap());
+    let again = rename(&settled, "b", "y");
+    // The right side still has the entry under the name that another one has now, and did nothing with it.
+    let right = right.set("z", b"new");
+    for (ours, theirs) in [(&again, &right), (&right, &again)] {
+        let (after, conflicts) = merged(ours, theirs);
+        assert!(conflicts.is_empty(), "{conflicts:?}");
+        assert_eq!(names(&after), ["c", "x", "y", "z"]);
+        assert_eq!((after.get("x").unwrap(), after.get("y").unwrap()), (b"1".to_vec(), b"2".to_vec()));
+    }
+}

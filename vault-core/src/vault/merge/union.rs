@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::crypto::hash::equal;
 use crate::error::EditError;
 use crate::format::front::{Head, Table};
 use crate::format::id::{EntryId, SealId};
@@ -179,10 +180,27 @@ impl<'v> Both<'v> {
             Some(side) => read(side),
             None => {
                 let (ours, theirs) = (read(self.ours)?, read(self.theirs)?);
-                let same =
-                    ours.values().map(|entry| &entry.lines).eq(theirs.values().map(|entry| &entry.lines));
-                if same { Ok(ours) } else { Err(MergeError::Contradiction) }
+                if !ours.keys().eq(theirs.keys()) {
+                    return Err(MergeError::Contradiction);
+                }
+                let pairs = ours.into_iter().zip(theirs.into_values());
+                pairs.map(|((id, here), there)| Ok((id, self.same(here, there)?))).collect()
             }
+        }
+    }
+
+    /// The entry that neither side changed. Where both brought in the same branch across a rotation, each sealed its entries
+    /// for the new key: they are the same when what is in them is. The smaller line stays, whichever side merges.
+    fn same(&self, here: SealedEntry, there: SealedEntry) -> Result<SealedEntry, MergeError> {
+        if here.lines == there.lines {
+            return Ok(here);
+        }
+        let a = here.open(&self.ours.sealers).map_err(MergeError::Ours)?;
+        let b = there.open(&self.theirs.sealers).map_err(MergeError::Theirs)?;
+        let same = a.meta == b.meta && equal(a.secrets.encode().expose(), b.secrets.encode().expose());
+        match same {
+            false => Err(MergeError::Contradiction),
+            true => Ok(if here.lines <= there.lines { here } else { there }),
         }
     }
 

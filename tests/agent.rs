@@ -1,0 +1,9 @@
+//! The agent as a user meets it: unlocked once, refused to strangers, and nothing left behind.
+
+mod access;
+mod crowd;
+mod everyday;
+mod home;
+mod lease;
+mod memory;
+mod storm;

@@ -1,0 +1,171 @@
+//! A repository with a vault, used as people use it: the real program, real git, with the key or without. What either prints
+//! is searched for every value that was stored; only `get` may print one.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::readme::vault_folder;
+
+pub(super) struct Team {
+    root: tempfile::TempDir,
+    values: RefCell<Vec<String>>,
+}
+
+/// A work tree, and whether who works in it has the key.
+#[derive(Clone)]
+pub(super) struct Desk<'t> {
+    pub(super) team: &'t Team,
+    pub(super) folder: PathBuf,
+    has_key: bool,
+}
+
+/// What a command left.
+pub(super) struct Ran {
+    pub(super) code: i32,
+    /// Both streams.
+    pub(super) said: String,
+    pub(super) stdout: Vec<u8>,
+}
+
+impl Ran {
+    #[track_caller]
+    pub(super) fn ends(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{}", self.said);
+        self
+    }
+
+    #[track_caller]
+    pub(super) fn says(self, words: &str) -> Self {
+        assert!(self.said.contains(words), "{:?} is not in: {}", words, self.said);
+        self
+    }
+}
+
+impl Team {
+    /// A repository with a vault of some entries, set up, its first commit made.
+    pub(super) fn new() -> Self {
+        let team = Self::bare();
+        let desk = team.desk();
+        desk.vault(&["git", "setup", "--yes", "--no-hook"]).ends(0);
+        for number in 0..6 {
+            desk.set(&format!("entry/{number}"), &format!("first-value-{number}"));
+        }
+        desk.commit("first");
+        team
+    }
+
+    /// With a vault, and nothing set up or committed.
+    pub(super) fn bare() -> Self {
+        let memory = Path::new("/dev/shm");
+        let root = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let team = Self { root: root.unwrap(), values: RefCell::default() };
+        let desk = team.desk();
+        std::fs::create_dir(&desk.folder).unwrap();
+        std::fs::create_dir(team.path("home")).unwrap();
+        desk.git(&["init", "-q", "--template=", "-b", "main"]).ends(0);
+        // It is not scanned: it prints the key.
+        let made = desk.run(&program(), &["init", "--machine"]);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        std::fs::write(team.path("key"), made.stdout).unwrap();
+        team
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// The first work tree.
+    pub(super) fn desk(&self) -> Desk<'_> {
+        self.desk_at("work")
+    }
+
+    pub(super) fn desk_at(&self, folder: &str) -> Desk<'_> {
+        Desk { team: self, folder: self.path(folder), has_key: true }
+    }
+}
+
+fn program() -> PathBuf {
+    vault_folder().expect("the vault program is not built: cargo build --workspace --bins").join("vault")
+}
+
+impl Desk<'_> {
+    /// The same place, of somebody who cannot open the vault.
+    pub(super) fn locked(&self) -> Self {
+        Self { has_key: false, ..self.clone() }
+    }
+
+    fn run(&self, program: &Path, arguments: &[&str]) -> Output {
+        // Without a terminal to ask at, also where the tests have one.
+        let mut command = Command::new("setsid");
+        command.arg("--wait").arg(program).args(arguments).current_dir(&self.folder).env_clear();
+        let programs = vault_folder().unwrap();
+        command.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display()));
+        command.env("HOME", self.team.path("home")).env("USER", "tester").env("LC_ALL", "C.UTF-8");
+        command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
+        for who in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{who}_NAME"), "tester").env(format!("GIT_{who}_EMAIL"), "t@example.org");
+        }
+        command.env("GIT_EDITOR", "true").env("GIT_MERGE_AUTOEDIT", "no");
+        if self.has_key && self.team.path("key").exists() {
+            command.env("VAULT_MACHINE_KEY_FILE", self.team.path("key"));
+        }
+        command.stdin(Stdio::null()).output().unwrap()
+    }
+
+    fn scanned(&self, arguments: &[&str], output: Output) -> Ran {
+        let said = [&output.stdout[..], &output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        for value in &*self.team.values.borrow() {
+            assert!(!said.contains(value), "{arguments:?} printed {value}: {said}");
+        }
+        Ran { code: output.status.code().unwrap_or(-1), said, stdout: output.stdout }
+    }
+
+    pub(super) fn git(&self, arguments: &[&str]) -> Ran {
+        self.scanned(arguments, self.run(Path::new("git"), arguments))
+    }
+
+    pub(super) fn vault(&self, arguments: &[&str]) -> Ran {
+        self.scanned(arguments, self.run(&program(), arguments))
+    }
+
+    /// Stores a value, which no output may have in it from now on.
+    pub(super) fn set(&self, name: &str, value: &str) {
+        self.team.values.borrow_mut().push(value.to_owned());
+        let file = self.team.path("value");
+        std::fs::write(&file, value).unwrap();
+        self.vault(&["set", name, "--secret-file", &file.to_string_lossy()]).ends(0);
+    }
+
+    pub(super) fn get(&self, name: &str) -> String {
+        self.value(&["get", name])
+    }
+
+    /// What a command that may print a value prints.
+    pub(super) fn value(&self, arguments: &[&str]) -> String {
+        let output = self.run(&program(), arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub(super) fn commit(&self, message: &str) {
+        self.git(&["add", "-A"]).ends(0);
+        self.git(&["commit", "-q", "-m", message]).ends(0);
+    }
+
+    /// One change, committed.
+    pub(super) fn save(&self, name: &str, value: &str) {
+        self.set(name, value);
+        self.commit(&format!("change {name}"));
+    }
+
+    /// Everything verifies, and the vault is not in conflict.
+    pub(super) fn is_good(&self) {
+        self.vault(&["check"]).ends(0).says("everything verifies");
+    }
+
+    pub(super) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.join(name)).unwrap()
+    }
+}

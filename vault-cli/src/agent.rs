@@ -1,0 +1,93 @@
+//! The agent: a process that holds unlocked vaults, and the way to it. docs/agent-protocol.md.
+//!
+//! `socket` finds and checks places, `link` moves frames, `server` accepts, `held` keeps vaults, `answer` does what is asked for
+//! through the same session that works without an agent.
+
+mod answer;
+mod clock;
+mod held;
+mod link;
+mod server;
+mod socket;
+mod start;
+
+use std::io;
+use std::path::PathBuf;
+
+use vault_core::agent::FrameError;
+use vault_core::agent::message;
+
+pub(crate) use held::Memory;
+pub(crate) use link::{Link, agents, find};
+pub(crate) use server::{Readiness, serve};
+pub(crate) use socket::Places;
+pub(crate) use start::{Started, start};
+
+/// What went wrong between a client and the agent.
+#[derive(Debug)]
+#[non_exhaustive]
+pub(crate) enum AgentError {
+    /// The agent says so.
+    Told(Box<Told>),
+    /// The connection ended before there was an answer.
+    Lost(io::Error),
+    /// What came is not of this protocol, or what was to be sent is too large for it.
+    Frame(FrameError),
+    /// This is not to be trusted, or cannot be used.
+    Place {
+        /// The socket or its folder.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
+    /// The system refuses something about this path.
+    System(PathBuf, io::Error),
+    /// No folder passes the checks.
+    NoFolder(Vec<(PathBuf, &'static str)>),
+    /// There is an agent already.
+    Running(PathBuf),
+    /// It ended before it was ready.
+    NotStarted,
+    /// None runs.
+    NotRunning,
+}
+
+/// What the agent said, for people and programs.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) id: String,
+    pub(crate) exit: u8,
+    pub(crate) text: String,
+    pub(crate) hints: Vec<String>,
+    pub(crate) causes: Vec<String>,
+}
+
+impl From<message::Error> for Told {
+    fn from(error: message::Error) -> Self {
+        let message::Error { id, exit, text, hints, causes } = error;
+        Self { id, exit, text, hints: hints.unwrap_or_default(), causes: causes.unwrap_or_default() }
+    }
+}
+
+impl From<Told> for message::Error {
+    fn from(told: Told) -> Self {
+        let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
+        let Told { id, exit, text, hints, causes } = told;
+        Self { id, exit, text, hints: some(hints), causes: some(causes) }
+    }
+}
+
+impl AgentError {
+    /// Whether the agent says that it does not hold the vault, or not this one.
+    pub(crate) fn is_locked(&self) -> bool {
+        matches!(self, Self::Told(told) if ["agent-locked", "agent-replaced"].contains(&told.id.as_str()))
+    }
+
+    /// Whether the two speak different versions.
+    pub(crate) fn is_version(&self) -> bool {
+        matches!(self, Self::Told(told) if told.id == "agent-version")
+    }
+}
+
+/// Name and version of this program.
+const PROGRAM: &str = concat!("vault ", env!("CARGO_PKG_VERSION"));

@@ -1,0 +1,809 @@
+//! What the agent does for a client: every request is answered through the session that works without an agent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use minicbor::Encode;
+use vault_core::agent::change::{self, Incoming};
+use vault_core::agent::message::{
+    self, Bytes, ChangesBytes, Done, Found, Listed, LogEntry, MetaBytes, VaultPath,
+};
+use vault_core::agent::{self, FrameError, PART, ReplyKind, Request, VERSIONS};
+use vault_core::format::entry::{self, EntryName};
+use vault_core::format::front::Pages;
+use vault_core::keys::age::parse_identities;
+use vault_core::keys::machine::MachineKey;
+use vault_core::keys::{Credential, UnlockPolicy};
+use vault_core::secret::{Passphrase, Secret, scrub_stack};
+use vault_core::store;
+use vault_core::vault::edit::{NewValue, Outcome, Pick, Update};
+use vault_core::vault::{LockedVault, LongValue, UnlockFailure, UnlockedVault, Value};
+use zeroize::Zeroizing;
+
+use super::clock::{End, Reading};
+use super::held::{Held, Memory, NotCurrent, lock_keys, real};
+use super::link::{Frame, Frames, NoFrame};
+use super::server::{Connection, Server, lock};
+use super::{PROGRAM, Told};
+use crate::context;
+use crate::input::Place;
+use crate::message::wire;
+use crate::session::{Change, Committed, Expect, Local, Session, SessionError, label};
+
+/// What a connection has open.
+#[derive(Default)]
+pub(super) struct Open {
+    states: BTreeMap<u64, (PathBuf, Arc<UnlockedVault>)>,
+    values: BTreeMap<u64, (PathBuf, Box<dyn LongValue>)>,
+    attached: BTreeMap<u64, NewValue>,
+    staged: Vec<change::Change>,
+    staged_bytes: usize,
+    last: u64,
+}
+
+impl Open {
+    /// Forgets what is of this vault, or all. What was to be stored stays: it is the client's, not the vault's.
+    pub(super) fn forget(&mut self, vault: Option<&Path>) {
+        self.states.retain(|_, (real, _)| vault.is_some_and(|vault| real != vault));
+        self.values.retain(|_, (real, _)| vault.is_some_and(|vault| real != vault));
+    }
+
+    fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+}
+
+/// The vault that is named: its real path, what holds it, its state, and the generation seen if this one is older.
+type Named = (PathBuf, Option<Arc<Held>>, Arc<UnlockedVault>, Option<u64>);
+
+/// Why a request has no result.
+enum Refusal {
+    Session(Box<SessionError>),
+    Told(Box<Told>),
+    /// Nobody is there to be told.
+    Gone,
+}
+
+impl From<SessionError> for Refusal {
+    fn from(error: SessionError) -> Self {
+        Self::Session(Box::new(error))
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+fn told(id: &str, exit: u8, text: impl Into<String>) -> Refusal {
+    let told = Told { id: id.to_owned(), exit, text: text.into(), hints: Vec::new(), causes: Vec::new() };
+    Refusal::Told(Box::new(told))
+}
+
+fn bad_request(what: &str) -> Refusal {
+    told("agent-bad-request", 1, format!("the agent does not understand the request: {what}"))
+}
+
+/// One connection's requests and their answers.
+pub(super) struct Conversation<'a> {
+    server: &'a Server,
+    connection: &'a Connection,
+    frames: Frames,
+    said_hello: bool,
+    /// What was passed with the request.
+    passed: Vec<OwnedFd>,
+}
+
+impl<'a> Conversation<'a> {
+    pub(super) fn new(server: &'a Server, connection: &'a Connection, stream: UnixStream) -> Self {
+        Self { server, connection, frames: Frames::of(stream), said_hello: false, passed: Vec::new() }
+    }
+
+    /// Answers until the client goes, or is sent away.
+    pub(super) fn go_on(mut self) {
+        loop {
+            let frame = match self.frames.next(Some(DEADLINE)) {
+                Ok(Some(frame)) => frame,
+                Err(NoFrame::Frame(error)) => {
+                    self.refuse(bad_request(&error.to_string()));
+                    return;
+                }
+                Ok(None) | Err(NoFrame::Io(_)) => return,
+            };
+            self.connection.set_busy(true);
+            let goes_on = self.answer(frame);
+            scrub_stack();
+            self.connection.set_busy(false);
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// Whether the conversation goes on.
+    fn answer(&mut self, frame: Frame) -> bool {
+        self.passed = frame.descriptors;
+        let request = match Request::decode(frame.body.expose()) {
+            Ok(request) => request,
+            Err(_) if !self.said_hello => return self.refuse_and_end(no_hello()),
+            Err(error @ FrameError::Unknown(_)) => {
+                let text = format!("the agent does not know this: {error}; it is {PROGRAM}");
+                return self.refuse(told("agent-unknown-request", 1, text));
+            }
+            Err(error) => return self.refuse(bad_request(&error.to_string())),
+        };
+        if !self.said_hello {
+            return match request {
+                Request::Hello(hello) => self.hello(&hello),
+                _ => self.refuse_and_end(no_hello()),
+            };
+        }
+        let is_stop = matches!(request, Request::Stop(_));
+        match self.work(request) {
+            Ok(()) => !is_stop,
+            Err(refusal) => self.refuse(refusal),
+        }
+    }
+
+    fn hello(&mut self, hello: &message::Hello) -> bool {
+        let version = hello.versions.iter().filter(|version| VERSIONS.contains(version)).max();
+        let Some(version) = version else {
+            let newest = hello.versions.iter().max().copied().unwrap_or(0);
+            let which = if newest > VERSIONS[0] { "newer" } else { "older" };
+            let text = format!(
+                "the agent is {PROGRAM} and speaks version {} of the protocol; this client is {which} and does not",
+                VERSIONS[0]
+            );
+            let mut told =
+                Told { id: "agent-version".to_owned(), exit: 1, text, hints: Vec::new(), causes: Vec::new() };
+            told.hints.push("end the older agent with: vault agent stop".to_owned());
+            return self.refuse_and_end(Refusal::Told(Box::new(told)));
+        };
+        self.said_hello = true;
+        let pid = std::process::id();
+        self.result(&message::Welcome { version: *version, program: PROGRAM.to_owned(), pid }).is_ok()
+    }
+
+    fn refuse_and_end(&mut self, refusal: Refusal) -> bool {
+        self.refuse(refusal);
+        false
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> bool {
+        let error: message::Error = match refusal {
+            Refusal::Gone => return false,
+            Refusal::Told(told) => (*told).into(),
+            Refusal::Session(error) => wire(&error).into(),
+        };
+        self.send(ReplyKind::Error, &error).is_ok()
+    }
+
+    fn result<T: Encode<()>>(&mut self, result: &T) -> Result<(), Refusal> {
+        self.send(ReplyKind::Result, result)
+    }
+
+    fn send<T: Encode<()>>(&mut self, kind: ReplyKind, content: &T) -> Result<(), Refusal> {
+        let frame = agent::reply(kind, content)
+            .map_err(|error| told("agent-too-large", 1, format!("the answer does not fit: {error}")))?;
+        self.frames.stream().write_all(frame.expose())?;
+        Ok(())
+    }
+
+    fn work(&mut self, request: Request) -> Result<(), Refusal> {
+        match request {
+            Request::Hello(_) => Err(bad_request("it was greeted already")),
+            Request::Status(_) => self.status(),
+            Request::Unlock(unlock) => self.unlock(unlock),
+            Request::Lock(lock) => self.lock(lock),
+            Request::Stop(_) => self.stop(),
+            Request::Use(it) => {
+                let (_, _, vault, older) = self.vault(&it.vault, None)?;
+                self.result(&facts(&vault, older))
+            }
+            Request::Get(get) => self.get(&get),
+            Request::Alternative(it) => {
+                let (real, _, vault, _) = self.vault(&it.vault, it.state)?;
+                let number = usize::try_from(it.number).unwrap_or(usize::MAX);
+                let value = Local::of(it.vault.path(), vault).alternative(&it.name, number, &it.field)?;
+                let value = self.found(real, value)?;
+                self.result(&message::Got { meta: None, value })
+            }
+            Request::Meta(it) => {
+                let mut session = self.session(&it.vault, it.state)?;
+                let meta = session.meta(&it.name)?;
+                self.result(&message::Got { meta: meta.map(MetaBytes), value: None })
+            }
+            Request::List(it) => {
+                let metas = self.session(&it.vault, it.state)?.list()?;
+                self.metas(metas)
+            }
+            Request::Find(find) => self.find(find),
+            Request::Entries(entries) => self.entries(entries),
+            Request::Commit(commit) => self.commit(commit),
+            Request::Stage(stage) => self.stage(stage),
+            Request::Attach(attach) => self.attach(&attach),
+            Request::Write(_) => Err(bad_request("no value was announced")),
+            Request::Read(read) => self.read(read.handle),
+            Request::Close(close) => self.close(&close),
+            Request::Check(it) => {
+                let counts = self.session(&it.vault, it.state)?.check(&|_| ())?;
+                self.result(&message::Checked {
+                    entries: counts.entries,
+                    attachments: counts.attachments,
+                    seals: counts.seals,
+                    bytes: counts.bytes,
+                })
+            }
+            Request::Open(open) => self.open(&open),
+            Request::Log(it) => self.log(&it),
+            Request::Compact(compact) => {
+                let pages = match compact.pages {
+                    None => None,
+                    Some(256) => Some(Pages::Few),
+                    Some(4096) => Some(Pages::Many),
+                    Some(_) => return Err(bad_request("a vault has 256 or 4,096 pages")),
+                };
+                let mut session = self.writer(&compact.vault, compact.author)?;
+                let committed = session.compact(pages)?;
+                self.committed(&committed)
+            }
+        }
+    }
+
+    /// The vault that is named, in the state that is named.
+    fn vault(&self, path: &VaultPath, state: Option<u64>) -> Result<Named, Refusal> {
+        let path = path.path();
+        if let Some(state) = state {
+            let open = lock(&self.connection.open);
+            let (real, vault) =
+                open.states.get(&state).ok_or_else(|| locked(path, "the state that was open"))?;
+            return Ok((real.clone(), None, Arc::clone(vault), None));
+        }
+        let Some((real, held)) = self.server.find(path) else { return Err(locked(path, "this vault")) };
+        match held.current(&real, path) {
+            Ok(current) => {
+                held.touch(&Reading::now());
+                Ok((real, Some(held), current.vault, current.older))
+            }
+            Err(NotCurrent::Locked) => Err(locked(path, "this vault")),
+            Err(NotCurrent::Replaced) => Err(told(
+                "agent-replaced",
+                4,
+                "the vault was rotated or replaced since the agent unlocked it; unlock it again",
+            )),
+            Err(NotCurrent::Session(error)) => Err(Refusal::Session(error)),
+        }
+    }
+
+    fn session(&self, path: &VaultPath, state: Option<u64>) -> Result<Local, Refusal> {
+        let (_, _, vault, _) = self.vault(path, state)?;
+        let longest = context::longest_log(path.path());
+        Ok(Local::of(path.path(), vault).restarting_beyond(longest))
+    }
+
+    /// A session that changes the vault: it is held against what this machine remembers, as in any other process.
+    fn writer(&self, path: &VaultPath, author: String) -> Result<Local, Refusal> {
+        let (real, held, vault, _) = self.vault(path, None)?;
+        let longest = context::longest_log(path.path());
+        let session = Local::of(path.path(), vault).restarting_beyond(longest).by(author, crate::time::now());
+        let Some(held) = held else { return Ok(session) };
+        Ok(session.with_pins_untold(held.pins(&real))?.0)
+    }
+
+    fn status(&mut self) -> Result<(), Refusal> {
+        let now = Reading::now();
+        let all: Vec<_> =
+            lock(&self.server.held).iter().map(|(path, held)| (path.clone(), Arc::clone(held))).collect();
+        let held = all.iter().filter_map(|(path, held)| {
+            let (current, lease, idle) = held.shown(&now)?;
+            let facts = facts(&current.vault, current.older);
+            Some(message::Held { vault: VaultPath::new(path)?, facts, lease, idle })
+        });
+        let held = held.collect();
+        let status = message::AgentStatus {
+            program: PROGRAM.to_owned(),
+            pid: std::process::id(),
+            connections: self.server.connections(),
+            held,
+            locked_memory: self.server.locked_memory(),
+        };
+        self.result(&status)
+    }
+
+    fn unlock(&mut self, unlock: message::Unlock) -> Result<(), Refusal> {
+        let path = unlock.vault.path().to_owned();
+        let credentials =
+            unlock.credentials.into_iter().map(credential).collect::<Result<Vec<_>, SessionError>>()?;
+        let mut policy = UnlockPolicy::default();
+        if let Some(kib) = unlock.max_kdf_memory {
+            policy.max_kdf_memory_kib = kib;
+        }
+        policy.only_slot = unlock.slot.as_deref().map(label).transpose()?;
+        policy.allow_rollback = unlock.allow_rollback.is_some();
+        let failed = |error| SessionError::Store(path.clone(), error);
+        let Some(real) = real(&path) else { return Err(failed(store::StoreError::NotFound).into()) };
+        let by_key = credentials.iter().any(|credential| matches!(credential, Credential::MachineKey(_)));
+        let memory = Memory {
+            named_by_key: by_key,
+            allow_rollback: policy.allow_rollback,
+            ..self.server.memory.clone()
+        };
+        let pins = memory.pins(&real);
+        let snapshot = Arc::new(store::read(&real).map_err(failed)?);
+        let locked = LockedVault::open(Arc::clone(&snapshot) as _)
+            .map_err(|error| SessionError::Format(path.clone(), error))?;
+        pins.check_id(locked.id()).map_err(|error| SessionError::pin(&path, error))?;
+        let session = {
+            let _turn = lock(&self.server.kdf);
+            Local::unlock(&path, locked, &credentials, &policy)?
+        };
+        let (session, older) = session.with_pins_untold(pins)?;
+        let vault = session.into_vault();
+        drop(credentials);
+        if !lock_keys(&vault) {
+            self.server.keys_are_not_locked();
+        }
+        let result = facts(&vault, older);
+        let now = Reading::now();
+        let lease = unlock.lease.map(|seconds| End::after(&now, seconds));
+        let idle = unlock.idle.map(|seconds| (seconds, End::after(&now, seconds)));
+        if !self.server.hold(real, Held::new(vault, snapshot, (memory, older), lease, idle)) {
+            return Err(told("agent-busy", 7, "the agent holds as many vaults as it can"));
+        }
+        self.result(&result)
+    }
+
+    fn lock(&mut self, which: message::Lock) -> Result<(), Refusal> {
+        let count = match which.vault {
+            None => self.server.forget(None),
+            // What is gone from the disk is held under the path that it had.
+            Some(path) => {
+                let real = real(path.path()).unwrap_or_else(|| path.path().to_owned());
+                self.server.forget(Some(&real))
+            }
+        };
+        self.result(&message::Locked { count })
+    }
+
+    fn stop(&mut self) -> Result<(), Refusal> {
+        self.server.forget(None);
+        self.result(&Done {})?;
+        self.server.stop.store(true, Ordering::SeqCst);
+        self.server.wake_up();
+        Ok(())
+    }
+
+    fn get(&mut self, get: &message::Get) -> Result<(), Refusal> {
+        let (real, _, vault, _) = self.vault(&get.vault, get.state)?;
+        let found = Local::of(get.vault.path(), vault).entry(&get.name, &get.field)?;
+        let Some((meta, value)) = found else {
+            return self.result(&message::Got { meta: None, value: None });
+        };
+        let value = self.found(real, value)?;
+        self.result(&message::Got { meta: Some(MetaBytes(meta)), value })
+    }
+
+    /// A value as it is sent: a long one gets a handle.
+    fn found(&self, real: PathBuf, value: Option<Value>) -> Result<Option<Found>, Refusal> {
+        Ok(match value {
+            None => None,
+            Some(Value::Inline(secret)) => Some(Found::Short(secret)),
+            Some(Value::Attachment(reader)) => {
+                let mut open = lock(&self.connection.open);
+                if open.values.len() >= VALUES {
+                    return Err(told("agent-busy", 7, "too many values are open on this connection"));
+                }
+                let (handle, length) = (open.next(), reader.length());
+                open.values.insert(handle, (real, reader));
+                Some(Found::Long { handle, length })
+            }
+        })
+    }
+
+    fn metas(&mut self, metas: Vec<entry::Meta>) -> Result<(), Refusal> {
+        let mut part = message::Metas { metas: Vec::new() };
+        let mut size = 0;
+        for meta in metas {
+            size += meta_size(&meta);
+            part.metas.push(MetaBytes(meta));
+            if size >= PART {
+                self.send(ReplyKind::Part, &part)?;
+                (part.metas, size) = (Vec::new(), 0);
+            }
+        }
+        if !part.metas.is_empty() {
+            self.send(ReplyKind::Part, &part)?;
+        }
+        self.result(&Done {})
+    }
+
+    fn find(&mut self, find: message::Find) -> Result<(), Refusal> {
+        let (_, held, vault, _) = self.vault(&find.vault, find.state)?;
+        let path = find.vault.path();
+        let catalogue = match held {
+            Some(held) => held.catalogue(&vault, path)?,
+            None => {
+                Arc::new(vault.catalogue().map_err(|error| SessionError::Verify(path.to_owned(), error))?)
+            }
+        };
+        let with = find.with.map(|texts| texts.0).unwrap_or_default();
+        let found = catalogue.find(&with, &find.having.unwrap_or_default());
+        self.metas(found)
+    }
+
+    fn entries(&mut self, entries: message::Entries) -> Result<(), Refusal> {
+        let names: Option<BTreeSet<EntryName>> = entries.names.map(|names| names.into_iter().collect());
+        let wanted = |meta: &entry::Meta| names.as_ref().is_none_or(|names| names.contains(&meta.name));
+        let mut session = self.session(&entries.vault, entries.state)?;
+        let mut part = message::EntriesPart { entries: Vec::new() };
+        let mut size = 0;
+        let all = match &names {
+            // A few are looked up: to look at all would read the whole file.
+            Some(names) if names.len() <= FEW => few(&mut session, names)?,
+            _ => session.entries(&wanted)?,
+        };
+        for opened in all {
+            let values = opened.values.into_iter().map(|(field, value)| match value {
+                Value::Inline(secret) => (field, Listed::Short(secret)),
+                Value::Attachment(reader) => (field, Listed::Long(reader.length())),
+            });
+            let values: BTreeMap<String, Listed> = values.collect();
+            let inline: usize = values
+                .values()
+                .map(|value| match value {
+                    Listed::Short(secret) => 16 + secret.expose().len(),
+                    Listed::Long(_) => 16,
+                })
+                .sum();
+            size += meta_size(&opened.meta) + inline;
+            part.entries.push(message::Entry { meta: opened.meta, values });
+            if size >= PART {
+                self.send(ReplyKind::Part, &part)?;
+                (part.entries, size) = (Vec::new(), 0);
+            }
+        }
+        if !part.entries.is_empty() {
+            self.send(ReplyKind::Part, &part)?;
+        }
+        self.result(&Done {})
+    }
+
+    fn log(&mut self, it: &message::Log) -> Result<(), Refusal> {
+        let log = self.session(&it.vault, it.state)?.log()?;
+        let entries = log.records.into_iter().map(|record| LogEntry {
+            seal: record.seal,
+            generation: record.generation,
+            parents: record.parents,
+            restart: record.restart,
+            carried: record.carried,
+            changes: ChangesBytes(record.changes),
+        });
+        let bytes = LogEntry::encode_all(&entries.collect::<Vec<_>>());
+        for piece in bytes.chunks(PART) {
+            let bytes = Bytes(Secret::new(piece.to_vec()));
+            self.send(ReplyKind::Part, &message::LogPiece { bytes })?;
+        }
+        self.result(&message::LogLabels { labels: log.labels.into_iter().collect() })
+    }
+
+    fn stage(&mut self, stage: message::Stage) -> Result<(), Refusal> {
+        let mut open = lock(&self.connection.open);
+        open.staged_bytes += stage.changes.iter().map(change_size).sum::<usize>();
+        if open.staged_bytes > STAGED {
+            (open.staged, open.staged_bytes) = (Vec::new(), 0);
+            drop(open);
+            return Err(Refusal::Told(Box::new(Told {
+                hints: vec!["nothing was stored; run the command with --no-agent".to_owned()],
+                ..match told("agent-too-large", 1, "these are more changes than the agent takes at once") {
+                    Refusal::Told(told) => *told,
+                    _ => return Err(Refusal::Gone),
+                }
+            })));
+        }
+        open.staged.extend(stage.changes);
+        drop(open);
+        self.result(&Done {})
+    }
+
+    fn commit(&mut self, commit: message::Commit) -> Result<(), Refusal> {
+        let (staged, mut attached) = {
+            let mut open = lock(&self.connection.open);
+            open.staged_bytes = 0;
+            (std::mem::take(&mut open.staged), std::mem::take(&mut open.attached))
+        };
+        let changes = staged.into_iter().chain(commit.changes.unwrap_or_default());
+        let changes = changes.map(|change| of_wire(change, &mut attached)).collect::<Result<Vec<_>, _>>();
+        // What no change named is still there for the next one.
+        lock(&self.connection.open).attached.append(&mut attached);
+        let changes = changes?;
+        let mut session = self.writer(&commit.vault, commit.author)?;
+        let committed = session.commit(changes, &mut |_| ())?;
+        self.committed(&committed)
+    }
+
+    fn committed(&mut self, committed: &Committed) -> Result<(), Refusal> {
+        let outcomes = committed.outcomes.iter().map(|outcome| u8::from(*outcome == Outcome::Changed));
+        self.result(&message::Committed { outcomes: outcomes.collect(), generation: committed.generation })
+    }
+
+    fn attach(&mut self, attach: &message::Attach) -> Result<(), Refusal> {
+        let vault = self.vault(&attach.vault, None).map(drop);
+        let mut incoming =
+            Parts { frames: &mut self.frames, part: Zeroizing::new(Vec::new()), at: 0, end: None };
+        let mut length = 0;
+        let result = vault.and_then(|()| {
+            let mut counted = Counted { reader: &mut incoming, count: &mut length };
+            Ok(crate::session::attachment(attach.vault.path(), &mut counted, attach.limit)?)
+        });
+        // The rest is still on its way, and is no request.
+        let rest = io::copy(&mut incoming, &mut io::sink());
+        let is_whole = matches!(incoming.end, Some(true));
+        if rest.is_err() || !is_whole {
+            return Err(Refusal::Gone);
+        }
+        let value = result?;
+        let mut open = lock(&self.connection.open);
+        if open.attached.len() >= VALUES {
+            return Err(told("agent-busy", 7, "too many values wait to be stored on this connection"));
+        }
+        let handle = open.next();
+        open.attached.insert(handle, value);
+        drop(open);
+        self.result(&message::Attached { handle, length })
+    }
+
+    fn read(&mut self, handle: u64) -> Result<(), Refusal> {
+        let taken = lock(&self.connection.open).values.remove(&handle);
+        let Some((real, mut reader)) = taken else { return Err(bad_request("no value has this number")) };
+        let mut bytes = Zeroizing::new(vec![0; PART]);
+        let mut length = 0;
+        while length < bytes.len() {
+            match reader.read(&mut bytes[length..]) {
+                Ok(0) => break,
+                Ok(count) => length += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    return Err(told("tampered", 6, format!("cannot read the value: {error}")));
+                }
+            }
+        }
+        bytes.truncate(length);
+        // Unless it was locked meanwhile.
+        if length > 0 && lock(&self.server.held).contains_key(&real) {
+            lock(&self.connection.open).values.insert(handle, (real, reader));
+        }
+        self.result(&message::Chunk { bytes: Bytes(Secret::from(bytes)) })
+    }
+
+    fn close(&mut self, close: &message::Close) -> Result<(), Refusal> {
+        let mut open = lock(&self.connection.open);
+        if let Some(handle) = close.handle {
+            open.values.remove(&handle);
+            open.attached.remove(&handle);
+        }
+        if let Some(state) = close.state {
+            open.states.remove(&state);
+        }
+        drop(open);
+        self.result(&Done {})
+    }
+
+    fn open(&mut self, it: &message::Open) -> Result<(), Refusal> {
+        let (real, _, mut vault, older) = self.vault(&it.vault, None)?;
+        let path = it.other.as_ref().map_or_else(|| it.vault.path(), VaultPath::path);
+        let other = match (&it.other, self.passed.pop()) {
+            (None, None) => None,
+            (Some(other), None) => Some(store::read(other.path())),
+            (None, Some(file)) if self.passed.is_empty() => Some(store::Snapshot::of_open(file.into())),
+            _ => return Err(bad_request("one path or one descriptor")),
+        };
+        if let Some(snapshot) = other {
+            let snapshot = snapshot.map_err(|error| SessionError::Store(path.to_owned(), error))?;
+            let locked = LockedVault::open(Arc::new(snapshot))
+                .map_err(|error| SessionError::Format(path.to_owned(), error))?;
+            let opened = locked.unlock_as(&vault).map_err(|still| match still.reason {
+                UnlockFailure::Verify(error) => SessionError::Verify(path.to_owned(), error).into(),
+                _ => told(
+                    "agent-replaced",
+                    4,
+                    "the other file is no state of this vault under the key that the agent holds",
+                ),
+            })?;
+            lock_keys(&opened);
+            vault = Arc::new(opened);
+        }
+        let facts = facts(&vault, older);
+        let mut open = lock(&self.connection.open);
+        if open.states.len() >= STATES {
+            return Err(told("agent-busy", 7, "too many states are open on this connection"));
+        }
+        let state = open.next();
+        open.states.insert(state, (real, vault));
+        drop(open);
+        self.result(&message::Opened { state, facts })
+    }
+}
+
+fn no_hello() -> Refusal {
+    told("agent-version", 1, format!("the client did not say its version first; the agent is {PROGRAM}"))
+}
+
+fn locked(path: &Path, what: &str) -> Refusal {
+    told("agent-locked", 4, format!("the agent does not hold {what}: {}", crate::escape::quoted_path(path)))
+}
+
+fn facts(vault: &Arc<UnlockedVault>, older: Option<u64>) -> message::Facts {
+    let facts = Local::of(Path::new("/"), Arc::clone(vault)).facts();
+    message::Facts {
+        generation: facts.generation,
+        seals: facts.seals as u64,
+        epoch: facts.epoch,
+        slot: facts.slot,
+        older,
+        removal: facts.removal,
+    }
+}
+
+fn credential(credential: message::Credential) -> Result<Credential, SessionError> {
+    let place = Place::Variable("the request");
+    Ok(match credential {
+        message::Credential::Passphrase(secret) => {
+            Credential::Passphrase(Passphrase::new(secret.expose().to_vec()))
+        }
+        message::Credential::RecoveryCode(secret) => {
+            Credential::RecoveryCode(Passphrase::new(secret.expose().to_vec()))
+        }
+        message::Credential::Identities(text) => parse_identities(&text)
+            .map(Credential::Identities)
+            .map_err(|error| SessionError::Identities(place, error))?,
+        message::Credential::MachineKey(text) => MachineKey::parse(&text)
+            .map(Credential::MachineKey)
+            .map_err(|error| SessionError::MachineKey(place, error))?,
+    })
+}
+
+fn few(
+    session: &mut Local,
+    names: &BTreeSet<EntryName>,
+) -> Result<Vec<crate::session::Opened>, SessionError> {
+    let mut all = Vec::new();
+    for name in names {
+        let Some(meta) = session.meta(name)? else { continue };
+        let mut values = Vec::new();
+        for field in meta.fields.keys() {
+            if let Some((_, Some(value))) = session.entry(name, field)? {
+                values.push((field.clone(), value));
+            }
+        }
+        all.push(crate::session::Opened { meta, values });
+    }
+    Ok(all)
+}
+
+fn of_wire(change: change::Change, attached: &mut BTreeMap<u64, NewValue>) -> Result<Change, Refusal> {
+    Ok(match change {
+        change::Change::Remove(name) => Change::Remove(name),
+        change::Change::Rename(from, to) => Change::Rename { from, to },
+        change::Change::Copy(from, to) => Change::Copy { from, to },
+        change::Change::Resolve(name, pick) => {
+            let pick = match pick {
+                None => Pick::Ours,
+                Some(number) => Pick::Theirs(usize::try_from(number).unwrap_or(usize::MAX)),
+            };
+            Change::Resolve { name, pick }
+        }
+        change::Change::Set(set) => {
+            let change::Set { name, fields, attributes, expires, expect } = *set;
+            let mut update = Update { attributes, expires, ..Update::default() };
+            for (field, value) in fields {
+                let value = match value {
+                    None => None,
+                    Some(Incoming::Short(secret)) => Some(NewValue::Inline(secret)),
+                    Some(Incoming::Attached(handle)) => {
+                        let value = attached.remove(&handle);
+                        Some(value.ok_or_else(|| bad_request("no value has this number"))?)
+                    }
+                };
+                update.fields.insert(field, value);
+            }
+            let expect = match expect {
+                None => Expect::Anything,
+                Some(change::Expect::Entry) => Expect::Entry,
+                Some(change::Expect::NoField(field)) => Expect::NoField(field),
+                Some(change::Expect::Value(field, value)) => Expect::Value(field, value),
+            };
+            Change::Set { name, update, expect }
+        }
+    })
+}
+
+/// About how many bytes this takes in a message.
+fn meta_size(meta: &entry::Meta) -> usize {
+    let attributes = meta.attributes.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>();
+    let fields = meta.fields.keys().map(|name| name.len() + 16).sum::<usize>();
+    let alternatives = meta.alternatives.len() * 1024;
+    64 + meta.name.as_str().len() + attributes + fields + alternatives
+}
+
+fn change_size(change: &change::Change) -> usize {
+    let change::Change::Set(set) = change else { return 256 };
+    let fields = set.fields.iter().map(|(name, value)| {
+        let value = match value {
+            Some(Incoming::Short(secret)) => secret.expose().len(),
+            _ => 8,
+        };
+        name.len() + value + 64
+    });
+    let attributes = set.attributes.iter();
+    let attributes = attributes.map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len) + 64);
+    256 + set.name.as_str().len() + fields.sum::<usize>() + attributes.sum::<usize>()
+}
+
+/// The parts of a value that a client writes.
+struct Parts<'a> {
+    frames: &'a mut Frames,
+    part: Zeroizing<Vec<u8>>,
+    at: usize,
+    /// Whether the client ended it, or went.
+    end: Option<bool>,
+}
+
+impl Read for Parts<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.part.len() {
+            if self.end.is_some() {
+                return Ok(0);
+            }
+            let next = match self.frames.next(Some(DEADLINE)) {
+                Ok(Some(frame)) => Request::decode(frame.body.expose()).ok(),
+                _ => None,
+            };
+            match next {
+                Some(Request::Write(write)) if write.bytes.0.expose().len() <= PART => {
+                    self.part = Zeroizing::new(write.bytes.0.expose().to_vec());
+                    self.at = 0;
+                    if self.part.is_empty() {
+                        self.end = Some(true);
+                    }
+                }
+                _ => {
+                    self.end = Some(false);
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+        }
+        let count = out.len().min(self.part.len() - self.at);
+        out[..count].copy_from_slice(&self.part[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+struct Counted<'a> {
+    reader: &'a mut dyn Read,
+    count: &'a mut u64,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(out)?;
+        *self.count += count as u64;
+        Ok(count)
+    }
+}
+
+/// From the first byte of a frame to its last.
+const DEADLINE: Duration = Duration::from_secs(2);
+const VALUES: usize = 256;
+const STATES: usize = 16;
+const STAGED: usize = 64 << 20;
+/// So many entries are looked up one by one.
+const FEW: usize = 64;

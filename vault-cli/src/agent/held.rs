@@ -1,0 +1,197 @@
+//! Vaults that are held: their keys, for how long, and whether the file is still theirs.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use vault_core::keys::UnlockError;
+use vault_core::store::{self, Snapshot};
+use vault_core::vault::catalogue::Catalogue;
+use vault_core::vault::{LockedVault, UnlockFailure, UnlockedVault};
+
+use super::clock::{End, Reading};
+use crate::context::StateFolder;
+use crate::session::{Local, PathPins, SessionError, Terms};
+
+/// A vault that is held.
+pub(super) struct Held {
+    state: Mutex<Option<State>>,
+    memory: Memory,
+}
+
+/// Where this machine remembers vaults, and what is made of it. docs/decisions/0017.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    /// Where it is kept.
+    pub(crate) folder: Option<StateFolder>,
+    /// `require-pin`.
+    pub(crate) required: bool,
+    /// Something else says which vault it is: a machine key.
+    pub(crate) named_by_key: bool,
+    /// An older vault is meant.
+    pub(crate) allow_rollback: bool,
+}
+
+impl Memory {
+    /// What is remembered of the vault at this path. It has to be read before the vault is.
+    pub(super) fn pins(&self, path: &Path) -> PathPins {
+        let terms = Terms {
+            required: self.required,
+            allow_rollback: self.allow_rollback,
+            named: Vec::new(),
+            named_by_key: self.named_by_key,
+            now: crate::time::now(),
+        };
+        PathPins::read(self.folder.clone(), path, terms)
+    }
+}
+
+struct State {
+    vault: Arc<UnlockedVault>,
+    snapshot: Arc<Snapshot>,
+    /// The generation that this machine has seen, if this one is older.
+    older: Option<u64>,
+    /// Made when the first search needs it.
+    catalogue: Option<Arc<Catalogue>>,
+    lease: Option<End>,
+    idle: Option<(u64, End)>,
+}
+
+/// A vault as it is now.
+pub(super) struct Current {
+    pub(super) vault: Arc<UnlockedVault>,
+    /// The generation that this machine has seen, if this one is older.
+    pub(super) older: Option<u64>,
+}
+
+/// Why there is no current state.
+pub(super) enum NotCurrent {
+    /// It is not held.
+    Locked,
+    /// The file is another vault's, or has another master key.
+    Replaced,
+    /// Anything else.
+    Session(Box<SessionError>),
+}
+
+impl NotCurrent {
+    fn session(error: SessionError) -> Self {
+        Self::Session(Box::new(error))
+    }
+}
+
+impl Held {
+    pub(super) fn new(
+        vault: Arc<UnlockedVault>,
+        snapshot: Arc<Snapshot>,
+        (memory, older): (Memory, Option<u64>),
+        lease: Option<End>,
+        idle: Option<(u64, End)>,
+    ) -> Self {
+        let state = State { vault, snapshot, older, catalogue: None, lease, idle };
+        Self { state: Mutex::new(Some(state)), memory }
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<State>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The vault as the file is now. `path` is for errors.
+    pub(super) fn current(&self, real: &Path, path: &Path) -> Result<Current, NotCurrent> {
+        let failed = |error| NotCurrent::session(SessionError::Store(path.to_owned(), error));
+        let mut guard = self.state();
+        let state = guard.as_mut().ok_or(NotCurrent::Locked)?;
+        // Looked at under the lock: of two requests, the later one sees the newer file.
+        if !store::read(real).map_err(failed)?.is_same(&state.snapshot) {
+            let pins = self.memory.pins(real);
+            let snapshot = Arc::new(store::read(real).map_err(failed)?);
+            let locked = LockedVault::open(Arc::clone(&snapshot) as _)
+                .map_err(|error| NotCurrent::session(SessionError::Format(path.to_owned(), error)))?;
+            let vault = locked.unlock_as(&state.vault).map_err(|still| match still.reason {
+                UnlockFailure::Denied(UnlockError::NoSlotMatches { .. }) => NotCurrent::Replaced,
+                UnlockFailure::Verify(error) => {
+                    NotCurrent::session(SessionError::Verify(path.to_owned(), error))
+                }
+                reason => NotCurrent::session(SessionError::Unlock {
+                    path: path.to_owned(),
+                    reason,
+                    slots: Vec::new(),
+                }),
+            })?;
+            lock_keys(&vault);
+            let vault = Arc::new(vault);
+            let compared = Local::of(path, Arc::clone(&vault)).with_pins_untold(pins);
+            let (_, older) = compared.map_err(NotCurrent::session)?;
+            (state.vault, state.snapshot, state.older, state.catalogue) = (vault, snapshot, older, None);
+        }
+        Ok(Current { vault: Arc::clone(&state.vault), older: state.older })
+    }
+
+    /// The names and attributes of this state, made once for all requests.
+    pub(super) fn catalogue(
+        &self,
+        vault: &Arc<UnlockedVault>,
+        path: &Path,
+    ) -> Result<Arc<Catalogue>, SessionError> {
+        let make = || {
+            let made = vault.catalogue().map_err(|error| SessionError::Verify(path.to_owned(), error));
+            made.map(Arc::new)
+        };
+        let mut guard = self.state();
+        match guard.as_mut() {
+            Some(state) if Arc::ptr_eq(&state.vault, vault) => {
+                if state.catalogue.is_none() {
+                    state.catalogue = Some(make()?);
+                }
+                state.catalogue.clone().map_or_else(make, Ok)
+            }
+            _ => {
+                drop(guard);
+                make()
+            }
+        }
+    }
+
+    /// What is remembered of it, for a session that changes it.
+    pub(super) fn pins(&self, real: &Path) -> PathPins {
+        self.memory.pins(real)
+    }
+
+    /// It was used.
+    pub(super) fn touch(&self, now: &Reading) {
+        if let Some(State { idle: Some((seconds, end)), .. }) = self.state().as_mut() {
+            *end = End::after(now, *seconds);
+        }
+    }
+
+    /// What was read last, and the seconds that are left of the lease and of the idle time.
+    pub(super) fn shown(&self, now: &Reading) -> Option<(Current, Option<u64>, Option<u64>)> {
+        let guard = self.state();
+        let state = guard.as_ref()?;
+        let current = Current { vault: Arc::clone(&state.vault), older: state.older };
+        Some((current, state.lease.map(|end| end.left(now)), state.idle.map(|(_, end)| end.left(now))))
+    }
+
+    /// Whether its time is over.
+    pub(super) fn is_over(&self, now: &Reading) -> bool {
+        match self.shown(now) {
+            Some((_, lease, idle)) => lease == Some(0) || idle == Some(0),
+            None => true,
+        }
+    }
+
+    /// Forgets the keys. Requests that are at work have them until they end: see what is returned.
+    pub(super) fn forget(&self) -> Weak<UnlockedVault> {
+        let state = self.state().take();
+        state.map(|state| Arc::downgrade(&state.vault)).unwrap_or_default()
+    }
+}
+
+/// Keeps the pages with keys from being swapped out, as far as that is allowed.
+pub(super) fn lock_keys(vault: &UnlockedVault) -> bool {
+    vault.key_memory().into_iter().all(|(start, length)| vault_sys::lock_memory(start, length).is_ok())
+}
+
+/// The path under which a vault is held: links resolved.
+pub(super) fn real(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok()
+}

@@ -1,0 +1,282 @@
+//! Frames on a connection: what is common to both ends, and the client's end.
+
+use std::io::{self, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use minicbor::Decode;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use vault_core::agent::message::{self, Hello, Use, VaultPath, Welcome};
+use vault_core::agent::{self, FrameError, ReplyKind, Request, VERSIONS};
+use vault_core::secret::Secret;
+use zeroize::Zeroizing;
+
+use super::socket::Places;
+use super::{AgentError, PROGRAM};
+
+/// A connection's incoming frames.
+pub(super) struct Frames {
+    stream: UnixStream,
+    buffer: Zeroizing<Vec<u8>>,
+    start: usize,
+    end: usize,
+    descriptors: Vec<OwnedFd>,
+}
+
+/// A frame that came.
+pub(super) struct Frame {
+    pub(super) body: Secret,
+    /// What was passed with it.
+    pub(super) descriptors: Vec<OwnedFd>,
+}
+
+/// Why there is no next frame.
+pub(super) enum NoFrame {
+    /// The other end is gone, or too slow.
+    Io(io::Error),
+    /// It is not a frame.
+    Frame(FrameError),
+}
+
+impl From<io::Error> for NoFrame {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Frames {
+    pub(super) fn of(stream: UnixStream) -> Self {
+        let buffer = Zeroizing::new(vec![0; BUFFER]);
+        Self { stream, buffer, start: 0, end: 0, descriptors: Vec::new() }
+    }
+
+    pub(super) fn stream(&self) -> &UnixStream {
+        &self.stream
+    }
+
+    /// The next frame; none if the connection ended between two. It may take its time to begin, up to the stream's own timeout,
+    /// but then has to come within `limit`.
+    pub(super) fn next(&mut self, limit: Option<Duration>) -> Result<Option<Frame>, NoFrame> {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            if self.fill()? == 0 {
+                return Ok(None);
+            }
+        }
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        let mut waited = false;
+        let mut more = |frames: &mut Self| -> Result<(), NoFrame> {
+            if let Some(deadline) = deadline {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+                }
+                frames.stream.set_read_timeout(Some(left))?;
+                waited = true;
+            }
+            Ok(())
+        };
+        while self.end - self.start < 4 {
+            self.make_room();
+            more(self)?;
+            if self.fill()? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+        }
+        let prefix = self.buffer[self.start..].first_chunk().copied().unwrap_or_default();
+        let length = agent::body_length(prefix).map_err(NoFrame::Frame)?;
+        self.start += 4;
+        let mut body = Zeroizing::new(Vec::with_capacity(length));
+        let there = length.min(self.end - self.start);
+        body.extend_from_slice(&self.buffer[self.start..self.start + there]);
+        self.start += there;
+        while body.len() < length {
+            more(self)?;
+            (self.start, self.end) = (0, 0);
+            if self.fill()? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            let there = (length - body.len()).min(self.end);
+            body.extend_from_slice(&self.buffer[..there]);
+            self.start = there;
+        }
+        if waited {
+            self.stream.set_read_timeout(None)?;
+        }
+        if self.start == self.end {
+            zeroize::Zeroize::zeroize(&mut self.buffer[..self.end]);
+        }
+        Ok(Some(Frame { body: Secret::from(body), descriptors: std::mem::take(&mut self.descriptors) }))
+    }
+
+    fn make_room(&mut self) {
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+    }
+
+    /// Reads what there is.
+    fn fill(&mut self) -> io::Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        loop {
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let mut parts = [IoSliceMut::new(&mut self.buffer[self.end..])];
+            match recvmsg(&self.stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Ok(received) => {
+                    for message in control.drain() {
+                        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                            let room = MAX_DESCRIPTORS - self.descriptors.len();
+                            self.descriptors.extend(descriptors.take(room));
+                        }
+                    }
+                    self.end += received.bytes;
+                    return Ok(received.bytes);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// The client's end of a connection.
+pub(crate) struct Link {
+    frames: Frames,
+    /// Sent with the first request.
+    hello: Option<Secret>,
+    /// Its result has not come yet.
+    is_welcome: bool,
+}
+
+impl Link {
+    fn of(stream: UnixStream) -> Result<Self, AgentError> {
+        stream.set_read_timeout(Some(PATIENCE)).map_err(AgentError::Lost)?;
+        stream.set_write_timeout(Some(PATIENCE)).map_err(AgentError::Lost)?;
+        let hello = Request::Hello(Hello { versions: VERSIONS.to_vec(), program: PROGRAM.to_owned() });
+        let hello = agent::request(&hello).map_err(AgentError::Frame)?;
+        Ok(Self { frames: Frames::of(stream), hello: Some(hello), is_welcome: false })
+    }
+
+    /// Asks, and gives the result.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub(crate) fn call<T: for<'b> Decode<'b, ()>>(&mut self, request: &Request) -> Result<T, AgentError> {
+        self.call_with(request, |_| Ok(()))
+    }
+
+    /// Asks, and gives parts and the result.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub(crate) fn call_with<T: for<'b> Decode<'b, ()>>(
+        &mut self,
+        request: &Request,
+        part: impl FnMut(&[u8]) -> Result<(), AgentError>,
+    ) -> Result<T, AgentError> {
+        self.send(request)?;
+        self.result(part)
+    }
+
+    /// Sends a request whose result comes later.
+    ///
+    /// # Errors
+    /// [`AgentError::Lost`], [`AgentError::Frame`].
+    pub(crate) fn send(&mut self, request: &Request) -> Result<(), AgentError> {
+        let frame = agent::request(request).map_err(AgentError::Frame)?;
+        let mut stream = self.frames.stream();
+        let sent = match self.hello.take() {
+            Some(hello) => {
+                let both = Zeroizing::new([hello.expose(), frame.expose()].concat());
+                stream.write_all(&both)
+            }
+            None => stream.write_all(frame.expose()),
+        };
+        // Whoever refuses a client says why before it closes.
+        match sent {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(AgentError::Lost(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The result of the request that was sent.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub(crate) fn result<T: for<'b> Decode<'b, ()>>(
+        &mut self,
+        mut part: impl FnMut(&[u8]) -> Result<(), AgentError>,
+    ) -> Result<T, AgentError> {
+        if !self.is_welcome {
+            self.reply::<Welcome>(&mut |_| Ok(()))?;
+            self.is_welcome = true;
+        }
+        self.reply(&mut part)
+    }
+
+    fn reply<T: for<'b> Decode<'b, ()>>(
+        &mut self,
+        part: &mut dyn FnMut(&[u8]) -> Result<(), AgentError>,
+    ) -> Result<T, AgentError> {
+        let mut result = Ok(());
+        loop {
+            let frame = match self.frames.next(None) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return Err(AgentError::Lost(io::ErrorKind::UnexpectedEof.into())),
+                Err(NoFrame::Io(error)) => return Err(AgentError::Lost(error)),
+                Err(NoFrame::Frame(error)) => return Err(AgentError::Frame(error)),
+            };
+            let (kind, bytes) = agent::reply_kind(frame.body.expose()).map_err(AgentError::Frame)?;
+            match kind {
+                // The reply is read to its end, so that the next one is another's.
+                ReplyKind::Part if result.is_ok() => result = part(bytes),
+                ReplyKind::Part => {}
+                ReplyKind::Result => {
+                    result?;
+                    return agent::content(bytes).map_err(AgentError::Frame);
+                }
+                ReplyKind::Error => {
+                    let error: message::Error = agent::content(bytes).map_err(AgentError::Frame)?;
+                    return Err(AgentError::Told(Box::new(error.into())));
+                }
+            }
+        }
+    }
+}
+
+/// Every agent of this user.
+///
+/// # Errors
+/// What is wrong with a place that was named, or with a socket where one may be.
+pub(crate) fn agents(places: &Places) -> Result<Vec<Link>, AgentError> {
+    let mut links = Vec::new();
+    for place in places.all() {
+        if let Some(stream) = place.connect()? {
+            links.push(Link::of(stream)?);
+        }
+    }
+    Ok(links)
+}
+
+/// The agent that holds this vault, with what it says of it; none if none does.
+///
+/// # Errors
+/// As [`agents`]; what an agent says, except that it does not hold it.
+pub(crate) fn find(places: &Places, vault: &VaultPath) -> Result<Option<(Link, message::Facts)>, AgentError> {
+    for mut link in agents(places)? {
+        match link.call(&Request::Use(Use { vault: vault.clone() })) {
+            Ok(facts) => return Ok(Some((link, facts))),
+            Err(error) if error.is_locked() => {}
+            // It was killed, or ended, at this very moment.
+            Err(AgentError::Lost(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+const BUFFER: usize = 16 << 10;
+const MAX_DESCRIPTORS: usize = 4;
+/// Longer than a save waits for another one, or a passphrase takes to be tried.
+const PATIENCE: Duration = Duration::from_secs(180);

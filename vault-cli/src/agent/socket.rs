@@ -1,0 +1,217 @@
+//! Where the agent's socket is, and whether what is there can be trusted. docs/agent-protocol.md, "Finding the socket".
+
+use std::fs::File;
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, flock, lstat, mkdir, open, stat, unlink};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+
+use super::AgentError;
+use crate::context::Environment;
+
+/// Places where an agent may be, in order.
+pub(crate) struct Places(Vec<Place>);
+
+/// One of them.
+pub(super) struct Place {
+    pub(super) socket: PathBuf,
+    /// It was named, and no other is looked at.
+    named: bool,
+}
+
+impl Places {
+    /// As the environment says.
+    pub(crate) fn of(environment: &Environment) -> Self {
+        if let Some(socket) = environment.agent_socket() {
+            return Self(vec![Place { socket: socket.to_owned(), named: true }]);
+        }
+        let user = geteuid().as_raw();
+        let folders = environment.runtime_folder().map(|folder| folder.join("vault")).into_iter();
+        let folders = folders.chain([
+            PathBuf::from(format!("/run/user/{user}/vault")),
+            PathBuf::from(format!("/tmp/vault-{user}")),
+        ]);
+        let mut places: Vec<Place> = Vec::new();
+        for socket in folders.map(|folder| folder.join("agent.sock")) {
+            if places.iter().all(|place| place.socket != socket) {
+                places.push(Place { socket, named: false });
+            }
+        }
+        Self(places)
+    }
+
+    pub(super) fn all(&self) -> &[Place] {
+        &self.0
+    }
+}
+
+impl Place {
+    /// Connects, if an agent of this user listens there.
+    pub(super) fn connect(&self) -> Result<Option<UnixStream>, AgentError> {
+        match self.check_folder() {
+            Ok(()) => {}
+            Err(Unfit::Missing) => return Ok(None),
+            Err(Unfit::Wrong(why)) if self.named => return Err(self.wrong(why)),
+            Err(Unfit::Wrong(_)) => return Ok(None),
+        }
+        match check_socket(&self.socket) {
+            Ok(()) => {}
+            Err(Unfit::Missing) => return Ok(None),
+            Err(Unfit::Wrong(why)) => return Err(self.wrong(why)),
+        }
+        match UnixStream::connect(&self.socket) {
+            Ok(stream) if is_ours(&stream) => Ok(Some(stream)),
+            Ok(_) => Err(self.wrong("another user listens there")),
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(AgentError::System(self.socket.clone(), error)),
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        self.socket.parent().unwrap_or(Path::new("/"))
+    }
+
+    fn wrong(&self, why: &'static str) -> AgentError {
+        AgentError::Place { path: self.socket.clone(), why }
+    }
+
+    fn check_folder(&self) -> Result<(), Unfit> {
+        let folder = self.folder();
+        if self.named {
+            if !self.socket.is_absolute() {
+                return Err(Unfit::Wrong("the path is not absolute"));
+            }
+            return check_above(folder);
+        }
+        check_above(folder.parent().unwrap_or(Path::new("/")))?;
+        let stat = lstat(folder).map_err(missing)?;
+        if kind(&stat) != FileType::Directory {
+            return Err(Unfit::Wrong("its folder is none"));
+        }
+        if stat.st_uid != geteuid().as_raw() {
+            return Err(Unfit::Wrong("its folder belongs to another user"));
+        }
+        if mode(&stat).intersects(Mode::RWXG | Mode::RWXO) {
+            return Err(Unfit::Wrong("others may use its folder"));
+        }
+        Ok(())
+    }
+}
+
+/// Why a place is not used.
+enum Unfit {
+    Missing,
+    Wrong(&'static str),
+}
+
+fn missing(error: Errno) -> Unfit {
+    match error {
+        Errno::NOENT => Unfit::Missing,
+        _ => Unfit::Wrong("it cannot be looked at"),
+    }
+}
+
+fn check_above(folder: &Path) -> Result<(), Unfit> {
+    let stat = stat(folder).map_err(missing)?;
+    if kind(&stat) != FileType::Directory {
+        return Err(Unfit::Wrong("its folder is none"));
+    }
+    if ![0, geteuid().as_raw()].contains(&stat.st_uid) {
+        return Err(Unfit::Wrong("a folder on the way belongs to another user"));
+    }
+    if mode(&stat).intersects(Mode::WGRP | Mode::WOTH) && !mode(&stat).contains(Mode::SVTX) {
+        return Err(Unfit::Wrong("others may change a folder on the way"));
+    }
+    Ok(())
+}
+
+fn check_socket(socket: &Path) -> Result<(), Unfit> {
+    let stat = lstat(socket).map_err(missing)?;
+    if kind(&stat) != FileType::Socket {
+        return Err(Unfit::Wrong("it is no socket"));
+    }
+    if stat.st_uid != geteuid().as_raw() {
+        return Err(Unfit::Wrong("it belongs to another user"));
+    }
+    Ok(())
+}
+
+fn kind(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+fn mode(stat: &Stat) -> Mode {
+    Mode::from_raw_mode(stat.st_mode)
+}
+
+/// Whether the process at the other end has our uid. What cannot be known is no.
+pub(super) fn is_ours(stream: &UnixStream) -> bool {
+    rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| peer.uid == geteuid())
+}
+
+/// A socket that is listened on. While this lives, no other agent listens there.
+pub(super) struct Bound {
+    pub(super) listener: UnixListener,
+    pub(super) socket: PathBuf,
+    _lock: File,
+}
+
+impl Bound {
+    /// The first place that passes the checks, or can be made to.
+    pub(super) fn bind(places: &Places) -> Result<Self, AgentError> {
+        let mut unfit = Vec::new();
+        for place in places.all() {
+            if !place.named {
+                // If it is there, or cannot be made, the check says so.
+                let _ = mkdir(place.folder(), Mode::RWXU);
+            }
+            match place.check_folder() {
+                Ok(()) => match Self::at(&place.socket) {
+                    Err(AgentError::System(path, error))
+                        if !place.named && error.kind() == io::ErrorKind::ReadOnlyFilesystem =>
+                    {
+                        unfit.push((path, "it cannot be written to"));
+                    }
+                    other => return other,
+                },
+                Err(Unfit::Missing) => unfit.push((place.socket.clone(), "there is no such folder")),
+                Err(Unfit::Wrong(why)) => unfit.push((place.socket.clone(), why)),
+            }
+        }
+        Err(AgentError::NoFolder(unfit))
+    }
+
+    fn at(socket: &Path) -> Result<Self, AgentError> {
+        let lock_file = socket.with_extension("lock");
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let lock = open(&lock_file, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|error| AgentError::System(lock_file.clone(), error.into()))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(AgentError::Running(socket.to_owned())),
+            Err(error) => return Err(AgentError::System(lock_file, error.into())),
+        }
+        // Whoever left a socket here is gone, since the lock was free.
+        match check_socket(socket) {
+            Ok(()) => unlink(socket).map_err(|error| AgentError::System(socket.to_owned(), error.into()))?,
+            Err(Unfit::Missing) => {}
+            Err(Unfit::Wrong(why)) => return Err(AgentError::Place { path: socket.to_owned(), why }),
+        }
+        let listener =
+            UnixListener::bind(socket).map_err(|error| AgentError::System(socket.to_owned(), error))?;
+        Ok(Self { listener, socket: socket.to_owned(), _lock: lock.into() })
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let _ = unlink(&self.socket);
+    }
+}

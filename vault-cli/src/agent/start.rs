@@ -1,0 +1,38 @@
+//! Starting an agent that lives on when this process ends.
+
+use std::path::PathBuf;
+
+use super::AgentError;
+use super::socket::Places;
+use crate::sys::detach;
+
+/// What became of a start.
+pub(crate) enum Started {
+    /// It listens.
+    New,
+    /// There was one.
+    Running,
+}
+
+/// Starts an agent, and waits until it listens.
+///
+/// # Errors
+/// [`AgentError::NotStarted`], [`AgentError::System`]: the agent says why on standard error, which it shares until then.
+pub(crate) fn start(places: &Places) -> Result<Started, AgentError> {
+    for place in places.all() {
+        if place.connect()?.is_some() {
+            return Ok(Started::Running);
+        }
+    }
+    let line = detach::start().map_err(|error| AgentError::System(PathBuf::from("vault agent"), error))?;
+    match line.as_str() {
+        READY => Ok(Started::New),
+        RUNNING => Ok(Started::Running),
+        _ => Err(AgentError::NotStarted),
+    }
+}
+
+/// What an agent says when it listens.
+pub(super) const READY: &str = "ready";
+/// What it says when another one does.
+pub(super) const RUNNING: &str = "running";

@@ -1,0 +1,142 @@
+//! `vault rotate`: a new master key, and everything sealed anew.
+
+use std::path::Path;
+
+use serde::Serialize;
+use vault_core::format::slot::{Label, SlotKind, SlotLine};
+use vault_core::secret::Secret;
+use vault_core::store::{Dir, Existing, ReplaceError};
+
+use super::Run;
+use super::slot::{Question, confirm, open};
+use crate::cli::Rotate;
+use crate::escape::quoted_path;
+use crate::failure::Failure;
+use crate::message::{Exit, Status};
+use crate::session::Local;
+
+pub(super) fn run(run: &mut Run<'_>, arguments: &Rotate) -> Result<Exit, Failure> {
+    let (path, mut session) = open(run)?;
+    let keys_out = arguments.machine_keys_out.as_deref();
+    let machines = machines(session.slots()).join(", ");
+    let keys = match keys_out {
+        _ if machines.is_empty() => String::new(),
+        None => format!(", and these machine keys will not open it any more: {machines}"),
+        Some(_) => format!(", and these machines need their new keys: {machines}"),
+    };
+    let why = format!("everything is sealed anew{keys}");
+    let question =
+        Question { what: "rotate the master key", why: &why, ask: "Rotate the master key?", option: "--yes" };
+    confirm(run, arguments.yes, &question)?;
+    let rotated = rotate(run, &path, &mut session, keys_out)?;
+    if run.global.json {
+        run.output.json(&rotated)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// What became of a rotation.
+#[derive(Debug, Serialize)]
+pub(super) struct Rotated {
+    version: u32,
+    vault_id: String,
+    epoch: u64,
+    generation: u64,
+    machines: Vec<Machine>,
+}
+
+/// A machine whose key is another one now.
+#[derive(Debug, Serialize)]
+struct Machine {
+    slot: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_file: Option<String>,
+}
+
+/// Rotates, and says what there is to do afterwards.
+pub(super) fn rotate(
+    run: &mut Run<'_>,
+    path: &Path,
+    session: &mut Local,
+    keys_out: Option<&Path>,
+) -> Result<Rotated, Failure> {
+    run.voice.transient("sealing everything anew, which takes as long as the vault is large");
+    let prepared = session.begin_rotation(keys_out.is_some());
+    run.voice.transient("");
+    let prepared = prepared?;
+    // The keys first: a key without a slot opens nothing, a slot without its key is lost.
+    let folder = keys_out.map(|folder| run.folder.join(folder));
+    if let Some(folder) = &folder {
+        write_keys(folder, prepared.keys())?;
+    }
+    let rotation = session.finish_rotation(prepared)?;
+
+    let machines: Vec<_> = rotation
+        .machines
+        .iter()
+        .map(|label| Machine {
+            slot: label.as_str().to_owned(),
+            key_file: folder
+                .as_ref()
+                .map(|folder| folder.join(file_name(label)).to_string_lossy().into_owned()),
+        })
+        .collect();
+    run.voice.status(&Status::Done(format!("rotated the master key of vault {}", quoted_path(path))));
+    tell(run, &rotation.id.to_string(), &rotation.machines, folder.as_deref());
+    Ok(Rotated {
+        version: 1,
+        vault_id: rotation.id.to_string(),
+        epoch: rotation.epoch,
+        generation: rotation.generation,
+        machines,
+    })
+}
+
+/// What whoever rotates has to know.
+fn tell(run: &Run<'_>, id: &str, machines: &[Label], folder: Option<&Path>) {
+    let say = |text: String| run.voice.status(&Status::Done(text));
+    say(format!("its id is another one now: VAULT_ID={id}"));
+    let labels: Vec<_> = machines.iter().map(Label::as_str).collect();
+    match folder {
+        _ if labels.is_empty() => {}
+        Some(folder) => {
+            say(format!("give out the new machine keys in {}: {}", quoted_path(folder), labels.join(", ")))
+        }
+        None => say(format!(
+            "these machine keys do not open it any more, and have to be made anew (vault slot remove, slot add --machine): {}",
+            labels.join(", ")
+        )),
+    }
+    say("old copies of the file, also those in git's history, stay readable to whoever could read them"
+        .to_owned());
+}
+
+/// One file a slot, in a folder that is made if it is not there.
+fn write_keys(folder: &Path, keys: &[(Label, Secret)]) -> Result<(), Failure> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        |error| Failure::NotStored { path, error }
+    };
+    let dir = Dir::open_or_create(folder).map_err(failed(folder))?;
+    for (label, key) in keys {
+        let name = file_name(label);
+        dir.write_file(Path::new(&name), PRIVATE, Existing::Keep, |out| -> Result<(), ReplaceError> {
+            out.write_all(key.expose())?;
+            Ok(out.write_all(b"\n")?)
+        })
+        .map_err(failed(&folder.join(&name)))?;
+    }
+    Ok(())
+}
+
+fn file_name(label: &Label) -> String {
+    format!("{label}.key")
+}
+
+/// The labels of machine slots.
+fn machines(slots: &[SlotLine]) -> Vec<String> {
+    let machines = slots.iter().filter(|slot| matches!(slot.kind, SlotKind::Machine));
+    machines.map(|slot| slot.label.as_str().to_owned()).collect()
+}
+
+const PRIVATE: u32 = 0o600;
