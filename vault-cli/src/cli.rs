@@ -23,7 +23,7 @@ pub(crate) use agent::{Agent, AgentAction, Lock, Unlock};
 pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use git::{Git, GitCommand, Merge, Pick, Resolve, Revert, Setup};
-pub(crate) use launch::{Doctor, Render, Start};
+pub(crate) use launch::{Doctor, PamUnlock, Render, Start};
 pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use slots::{
     Backends, KdfOptions, NewSlots, Rewrap, Rotate, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove,
@@ -220,6 +220,7 @@ pub(crate) enum Command {
     Run(Start),
     Render(Render),
     Doctor(Doctor),
+    PamUnlock(PamUnlock),
     Diff(Diff),
     Log(Log),
     History(History),

@@ -27,6 +27,7 @@ mod lock;
 mod log;
 mod man;
 mod merge;
+mod pam;
 mod pick;
 mod remove;
 mod rename;
@@ -147,6 +148,7 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Log(arguments) => log::run(run, arguments),
         Command::History(arguments) => history::run(run, arguments),
         Command::Scan(arguments) => scan::run(run, arguments),
+        Command::PamUnlock(arguments) => pam::run(run, arguments),
         Command::Status(arguments) => status::run(run, arguments),
         Command::Git(arguments) => git::run(run, arguments),
         Command::Merge(arguments) => merge::run(run, arguments),

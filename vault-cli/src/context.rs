@@ -5,6 +5,7 @@
 pub(crate) mod attributes;
 mod branch;
 pub(crate) mod config;
+pub(crate) mod pam;
 mod sources;
 
 use std::ffi::{OsStr, OsString};

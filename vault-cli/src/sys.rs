@@ -9,5 +9,6 @@ pub(crate) mod folder;
 pub(crate) mod git;
 pub(crate) mod harden;
 pub(crate) mod host;
+pub(crate) mod login;
 pub(crate) mod probe;
 pub(crate) mod revisions;

@@ -74,6 +74,19 @@ pub(crate) struct Doctor {
     pub(crate) python: bool,
 }
 
+/// Unlock the vault of a user who logs in: for pam_exec, which gives the password
+///
+/// It never decides about the login: it says in the system's log what it did, and always ends with success. See docs/pam.md.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example, a line for /etc/pam.d:\n  auth optional pam_exec.so quiet expose_authtok /usr/bin/vault pam-unlock"
+)]
+pub(crate) struct PamUnlock {
+    /// The vault, below the user's home [default: the user's own]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) vault: Option<PathBuf>,
+}
+
 fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, reference)) if !name.is_empty() => Ok((name.to_owned(), reference.to_owned())),
