@@ -79,7 +79,7 @@ step 'locked after it' get
 step 'naive stack, password' naive "$password"
 step 'its log' log
 step 'unlocked' get
-step 'owner of the agent' sh -c "ps -o user= -C vault | sort -u"
+step 'owner of the agent' sh -c "ps -A -o user=,args= | sed -n 's/ .*agent --detached$//p' | sort -u"
 grep -c 'Failed password' "$work/sshd.log" | sed 's/^/failed passwords in the log: /'
-grep -l -e "$password" -e 'battery staple' "$work/pam.log" "$work/sshd.log" | sed 's/^/A PASSWORD IS IN /'
+{ grep -l -e "$password" -e 'battery staple' "$work/pam.log" "$work/sshd.log" || true; } | sed 's/^/A PASSWORD IS IN /'
 exit 0
