@@ -250,6 +250,15 @@ const STYLES: Styles = Styles::styled()
     .usage(AnsiColor::Green.on_default().bold())
     .literal(AnsiColor::Cyan.on_default());
 
+/// A limit for the size of a value.
+fn value_size(text: &str) -> Result<u64, String> {
+    let most = vault_core::format::limits::ATTACHMENT;
+    match crate::size::parse(text)? {
+        size if size <= most => Ok(size),
+        _ => Err(format!("it is at most {}", crate::size::shown(most).replace(".0", ""))),
+    }
+}
+
 fn attribute(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),

@@ -26,6 +26,7 @@ mod list;
 mod lock;
 mod log;
 mod man;
+mod meant;
 mod merge;
 mod pam;
 mod pick;
@@ -49,6 +50,7 @@ mod unlock;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use clap::error::{ContextKind, ContextValue};
 use vault_core::format::entry::{EntryName, Meta, check_field_name};
 use vault_core::format::slot::Label;
 use vault_core::keys::{Credential, UnlockPolicy};
@@ -83,7 +85,13 @@ pub(crate) fn start(arguments: Vec<OsString>) -> std::process::ExitCode {
     let arguments = keyring::called_so(arguments);
     let guessed = Voice::guessed(arguments.iter().cloned());
     let typed = arguments.clone();
-    let failure = |failure: Failure| if launch::is_meant(&typed) { failure.before_start() } else { failure };
+    let failure = |failure: Failure| {
+        if meant::command(&typed).is_some_and(|words| words[0] == "run") {
+            failure.before_start()
+        } else {
+            failure
+        }
+    };
     // Before anything of it can be repeated in an error.
     if arguments.iter().any(|argument| context::holds_key(argument)) {
         return guessed.report(Err(failure(Failure::KeyInArgv)));
@@ -96,7 +104,12 @@ pub(crate) fn start(arguments: Vec<OsString>) -> std::process::ExitCode {
                 run(&cli, voice).map_err(|failure| if launches { failure.before_start() } else { failure }),
             )
         }
-        Err(error) => guessed.report(Err(failure(error.into()))),
+        Err(mut error) => {
+            if let Some(command) = meant::command(&typed) {
+                error.insert(ContextKind::Custom, ContextValue::String(command.join(" ")));
+            }
+            guessed.report(Err(failure(error.into())))
+        }
     }
 }
 

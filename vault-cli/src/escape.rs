@@ -30,6 +30,13 @@ pub(crate) fn quoted_path(path: &std::path::Path) -> String {
     quoted(&path.to_string_lossy())
 }
 
+/// A number of things, in words.
+pub(crate) fn counted(count: impl std::fmt::Display, one: &str, several: &str) -> String {
+    let count = count.to_string();
+    let things = if count == "1" { one } else { several };
+    count + " " + things
+}
+
 /// Whether a character can move the cursor, reorder the line, or hide.
 fn is_harmful(character: char) -> bool {
     character.is_control()
@@ -69,6 +76,7 @@ mod tests {
         assert_eq!(escaped("x\u{200b}y\u{feff}"), "x\\u{200b}y\\u{feff}");
         assert_eq!(escaped("line\nbreak\u{2028}"), "line\\u{a}break\\u{2028}");
         assert_eq!(escaped("\u{9b}31m\u{7f}\u{e0041}"), "\\u{9b}31m\\u{7f}\\u{e0041}");
+        assert_eq!((counted(1, "x", "xs"), counted(0, "x", "xs")), ("1 x".to_owned(), "0 xs".to_owned()));
         assert_eq!(quoted("a\tb"), "\"a\\u{9}b\"");
     }
 }

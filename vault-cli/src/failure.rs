@@ -104,6 +104,15 @@ pub(crate) enum Failure {
     ImportFormat(PathBuf),
     /// An export would replace a vault, or what it was opened with.
     ExportTarget(PathBuf),
+    /// No entry is what was to be exported.
+    NothingToExport {
+        /// What its name should have been like.
+        pattern: Option<String>,
+        /// What its name should have begun with, if it is not empty.
+        prefix: String,
+        /// The vault.
+        vault: PathBuf,
+    },
     /// Writing a foreign format.
     Export(CodecError),
     /// Entries cannot be files of a folder.
@@ -138,6 +147,17 @@ pub(crate) enum Failure {
     },
     /// A time is not one.
     Time(String),
+    /// A time in the past is not one.
+    PastTime(String),
+    /// No attribute of this name.
+    NoAttribute {
+        /// The entry.
+        name: EntryName,
+        /// The attribute.
+        attribute: String,
+        /// The attributes that are there.
+        attributes: Vec<String>,
+    },
     /// No entry of this name.
     NoEntry {
         /// The name.
@@ -236,6 +256,8 @@ pub(crate) enum Failure {
 pub(crate) enum ExportNameProblem {
     /// Its path leads out of the folder, or is none.
     Outside,
+    /// An entry is named as another's field would be.
+    Twice,
     /// Another entry's name is a folder of this one's, or is the same.
     Clash(String),
 }

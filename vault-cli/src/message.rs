@@ -39,11 +39,20 @@ pub(crate) struct Message {
     text: String,
     hints: Vec<String>,
     causes: Vec<String>,
+    /// What the text says, piece by piece, for programs.
+    parts: Vec<String>,
 }
 
 impl Message {
     fn new(kind: &'static Kind, text: impl Into<String>) -> Self {
-        Self { kind, exit: kind.exit, text: text.into(), hints: Vec::new(), causes: Vec::new() }
+        Self {
+            kind,
+            exit: kind.exit,
+            text: text.into(),
+            hints: Vec::new(),
+            causes: Vec::new(),
+            parts: Vec::new(),
+        }
     }
 
     fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -54,6 +63,11 @@ impl Message {
     /// Ends the program in another way than the kind's.
     fn ending(mut self, exit: Exit) -> Self {
         self.exit = exit;
+        self
+    }
+
+    fn parts(mut self, parts: &[String]) -> Self {
+        self.parts = parts.to_vec();
         self
     }
 
@@ -80,6 +94,8 @@ pub(crate) fn report_bugs() {
 pub(crate) enum Status<'a> {
     /// A secret or attribute was stored.
     Stored(&'a str),
+    /// A secret was stored in place of another.
+    Replaced(&'a str),
     /// A secret of no bytes was stored.
     StoredEmpty(&'a str),
     /// Anything else that this program says in its own words; names in it are quoted by [`quoted`].
@@ -157,6 +173,7 @@ impl Voice {
         }
         let text = match status {
             Status::Stored(name) => format!("stored {}", quoted(name)),
+            Status::Replaced(name) => format!("replaced the value of {}", quoted(name)),
             Status::StoredEmpty(name) => format!("stored {} (empty)", quoted(name)),
             Status::Done(text) => text.clone(),
         };
@@ -192,7 +209,7 @@ impl Voice {
         let Message { kind, text, hints, .. } = text::warning(&warning);
         if self.json {
             let (id, text, hints) = (kind.id, &text, &hints);
-            self.object(&Json { version: 1, warning: true, id, text, hints, exit: 0 });
+            self.object(&Json { version: 1, warning: true, id, text, parts: &[], hints, exit: 0 });
         } else if !self.quiet {
             self.labelled("warning", YELLOW, &text);
             hints.iter().for_each(|hint| self.labelled("hint", CYAN, hint));
@@ -246,8 +263,9 @@ impl Voice {
         }
         let message = text::message(failure);
         if self.json {
-            let Message { kind, exit, text, hints, .. } = &message;
-            self.object(&Json { version: 1, warning: false, id: kind.id, text, hints, exit: exit.number() });
+            let Message { kind, exit, text, parts, hints, .. } = &message;
+            let (id, exit) = (kind.id, exit.number());
+            self.object(&Json { version: 1, warning: false, id, text, parts, hints, exit });
         } else {
             self.labelled(message.kind.label(), RED, &message.text);
             if self.verbose {
@@ -279,6 +297,11 @@ impl Voice {
     }
 }
 
+/// How many of some entries are there already.
+pub(crate) fn exist(count: usize) -> String {
+    if count == 1 { "one of the entries exists".to_owned() } else { format!("{count} of the entries exist") }
+}
+
 /// Whether no command was typed at all.
 fn lacks_command(error: &clap::Error) -> bool {
     matches!(error.kind(), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand)
@@ -292,6 +315,8 @@ struct Json<'a> {
     warning: bool,
     id: &'a str,
     text: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    parts: &'a [String],
     hints: &'a [String],
     exit: u8,
 }

@@ -1,5 +1,6 @@
 //! Standard output: the value or the list, and nothing else. Plaintext leaves through [`Output::secret`] alone.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Read, Write};
 
 use serde::Serialize;
@@ -93,7 +94,8 @@ impl Output {
         }
     }
 
-    /// Gives out lines of text that is not secret. Each must come without its newline.
+    /// Gives out a report, line by line. Names in it are somebody else's: whoever reads, none of them makes a line or drives a
+    /// terminal. Each line must come without its newline.
     ///
     /// # Errors
     /// See [`OutputError`].
@@ -101,12 +103,31 @@ impl Output {
         &mut self,
         lines: impl IntoIterator<Item = S>,
     ) -> Result<(), OutputError> {
+        self.joined(lines, escaped)
+    }
+
+    /// Gives out names, one a line, which programs use as they are.
+    ///
+    /// # Errors
+    /// See [`OutputError`].
+    pub(crate) fn names<S: AsRef<str>>(
+        &mut self,
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<(), OutputError> {
+        match self.reader {
+            Reader::Person => self.lines(names),
+            Reader::Program => self.joined(names, |name| Cow::Borrowed(name)),
+        }
+    }
+
+    fn joined<S: AsRef<str>>(
+        &mut self,
+        lines: impl IntoIterator<Item = S>,
+        written: impl Fn(&str) -> Cow<'_, str>,
+    ) -> Result<(), OutputError> {
         let mut text = String::new();
         for line in lines {
-            match self.reader {
-                Reader::Person => text.push_str(&escaped(line.as_ref())),
-                Reader::Program => text.push_str(line.as_ref()),
-            }
+            text.push_str(&written(line.as_ref()));
             text.push('\n');
             if text.len() > CHUNK {
                 self.write(text.as_bytes())?;
@@ -244,11 +265,13 @@ mod tests {
     #[test]
     fn names_are_escaped_for_a_person_and_raw_for_a_program() {
         let (mut out, page) = output(Reader::Person);
-        out.lines(["a\u{202e}b"]).unwrap();
+        out.names(["a\u{202e}b"]).unwrap();
         assert_eq!(page.0.take(), b"a\\u{202e}b\n");
         let (mut out, page) = output(Reader::Program);
-        out.lines(["a\u{202e}b"]).unwrap();
+        out.names(["a\u{202e}b"]).unwrap();
         assert_eq!(page.0.take(), "a\u{202e}b\n".as_bytes());
+        out.lines(["a\n::error::"]).unwrap();
+        assert_eq!(page.0.take(), b"a\\u{a}::error::\n", "a name makes no line of a report");
     }
 
     #[test]

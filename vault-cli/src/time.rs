@@ -22,6 +22,12 @@ pub(crate) fn parse(text: &str, now: u64) -> Option<u64> {
     time.filter(|time| *time < YEAR_10000)
 }
 
+/// Reads the same, with a span that goes back from now and may be as short as `90s` or `30m`.
+pub(crate) fn parse_past(text: &str, now: u64) -> Option<u64> {
+    let time = span_of(text).map_or_else(|_| moment(text), |span| Some(now.saturating_sub(span)));
+    time.filter(|time| *time < YEAR_10000)
+}
+
 /// Reads a span: `90s`, `30m`, `8h`, `7d`, `2w`. In seconds, and not nothing.
 pub(crate) fn span_of(text: &str) -> Result<u64, String> {
     let seconds = match text.strip_suffix(['s', 'm']) {
@@ -132,6 +138,10 @@ mod tests {
         assert_eq!(parse("9999-12-31T23:59:59Z", 0), Some(YEAR_10000 - 1));
         assert_eq!(parse("2d", 5), Some(172_805));
         assert_eq!(parse("3h", 0), Some(10_800));
+        assert_eq!(parse_past("30m", 7200), Some(5400));
+        assert_eq!(parse_past("3h", 7200), Some(0));
+        assert_eq!(parse_past("2024-02-29", 7), Some(1_709_164_800), "a date is one, even if it is to come");
+        assert_eq!(parse_past("soon", 7), None);
     }
 
     #[test]

@@ -21,6 +21,8 @@ mod integrity;
 mod launch;
 #[path = "cli/pins.rs"]
 mod pins;
+#[path = "cli/reports.rs"]
+mod reports;
 #[path = "cli/secrecy.rs"]
 mod secrecy;
 #[path = "cli/support.rs"]

@@ -50,6 +50,6 @@ pub(crate) struct Agent {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentAction {
     /// Lock everything, and end it
-    #[command(after_help = "Example:\n  vault agent stop")]
+    #[command(after_help = "Examples:\n  vault agent stop\n  vault agent stop --json")]
     Stop,
 }

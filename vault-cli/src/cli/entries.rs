@@ -39,7 +39,7 @@ pub(crate) struct Set {
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
     /// Refuse a value of more bytes than this, up to 1GiB
-    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse, default_value = "64MiB")]
+    #[arg(long, value_name = "SIZE", value_parser = super::value_size, default_value = "64MiB")]
     pub(crate) max_size: u64,
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct List {
 
 /// Show all of an entry but its secrets
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  vault show github/token")]
+#[command(after_help = "Examples:\n  vault show github/token\n  vault show github/token --json")]
 pub(crate) struct Show {
     /// The entry
     pub(crate) name: String,
@@ -114,7 +114,7 @@ pub(crate) struct Remove {
 
 /// Give an entry another name
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  vault rename github/token github/old-token")]
+#[command(after_help = "Examples:\n  vault rename github/token github/old-token\n  vault mv aws aws/prod")]
 pub(crate) struct Rename {
     /// The entry
     pub(crate) from: String,
@@ -124,7 +124,9 @@ pub(crate) struct Rename {
 
 /// Copy an entry under another name
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  vault copy aws/prod aws/staging")]
+#[command(
+    after_help = "Examples:\n  vault copy aws/prod aws/staging\n  vault cp db/password db/old-password"
+)]
 pub(crate) struct Copy {
     /// The entry
     pub(crate) from: String,

@@ -79,7 +79,7 @@ pub(crate) struct Doctor {
 /// It never decides about the login: it says in the system's log what it did, and always ends with success. See docs/pam.md.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example, a line for /etc/pam.d:\n  auth optional pam_exec.so quiet expose_authtok /usr/bin/vault pam-unlock"
+    after_help = "Examples, lines for /etc/pam.d:\n  auth optional pam_exec.so quiet expose_authtok /usr/bin/vault pam-unlock\n  auth optional pam_exec.so quiet expose_authtok /usr/bin/vault pam-unlock --vault secrets/work.vault"
 )]
 pub(crate) struct PamUnlock {
     /// The vault, below the user's home [default: the user's own]

@@ -43,7 +43,7 @@ pub(crate) struct Diff {
 pub(crate) struct Log {
     /// Only changes of this entry, under whatever name
     pub(crate) name: Option<String>,
-    /// Only changes since a date, a time, or for the past 7d, 12h
+    /// Only changes since a date, a time, or for the past 7d, 12h, 30m
     #[arg(long, value_name = "WHEN")]
     pub(crate) since: Option<String>,
 }
@@ -52,7 +52,7 @@ pub(crate) struct Log {
 ///
 /// The newest change comes first. Values are not shown; one is read with: vault get NAME --at COMMIT
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  vault history github/token")]
+#[command(after_help = "Examples:\n  vault history github/token\n  vault history github/token --json")]
 pub(crate) struct History {
     /// The entry
     pub(crate) name: String,

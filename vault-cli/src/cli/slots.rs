@@ -167,7 +167,7 @@ pub(crate) struct SlotRemove {
 
 /// Give a key slot another label
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  vault slot rename passphrase alice")]
+#[command(after_help = "Examples:\n  vault slot rename passphrase alice\n  vault slot rename machine ci")]
 pub(crate) struct SlotRename {
     /// The slot
     pub(crate) from: String,
@@ -233,7 +233,7 @@ pub(crate) struct Rotate {
 ///
 /// Each is tried with an item that is written, read and removed.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  vault backends --json")]
+#[command(after_help = "Examples:\n  vault backends\n  vault backends --json")]
 pub(crate) struct Backends {}
 
 fn duration(text: &str) -> Result<Duration, String> {

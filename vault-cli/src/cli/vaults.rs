@@ -35,7 +35,9 @@ pub(crate) struct Init {
 ///
 /// Nothing in the new vault tells that it came from the old one. Its slots are those that are named here.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  vault fork team.vault --age age1…")]
+#[command(
+    after_help = "Examples:\n  vault fork team.vault --age age1…\n  vault fork copy.vault --new-passphrase-file phrase"
+)]
 pub(crate) struct Fork {
     /// The new vault's file
     #[arg(value_hint = ValueHint::FilePath)]
@@ -81,7 +83,7 @@ pub(crate) struct Import {
     #[arg(long)]
     pub(crate) yes: bool,
     /// Refuse a value of more bytes than this, up to 1GiB
-    #[arg(long, value_name = "SIZE", value_parser = crate::size::parse, default_value = "64MiB")]
+    #[arg(long, value_name = "SIZE", value_parser = super::value_size, default_value = "64MiB")]
     pub(crate) max_size: u64,
 }
 
@@ -117,7 +119,7 @@ pub(crate) struct Export {
     /// Only names that begin so, and without it
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) prefix: String,
-    /// The file or, for --format files, the folder [default: standard output]
+    /// The file [default: standard output]; --format files needs it, and takes a folder
     #[arg(long, short = 'o', value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) output: Option<PathBuf>,
     /// Replace files that exist
@@ -165,7 +167,7 @@ pub(crate) struct Check {
 
 /// Say which vault is used and why, and how it would be unlocked
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  vault status")]
+#[command(after_help = "Examples:\n  vault status\n  vault status --json --file team.vault")]
 pub(crate) struct Status {}
 
 /// Accept a vault that was rotated or replaced, or an older state of it
@@ -183,7 +185,7 @@ pub(crate) struct Trust {
 /// Print completions for a shell
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  vault completions bash > ~/.local/share/bash-completion/completions/vault"
+    after_help = "Examples:\n  vault completions bash > ~/.local/share/bash-completion/completions/vault\n  vault completions fish > ~/.config/fish/completions/vault.fish"
 )]
 pub(crate) struct Completions {
     /// The shell
@@ -192,7 +194,9 @@ pub(crate) struct Completions {
 
 /// Write the man pages into a folder
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  vault man ~/.local/share/man/man1")]
+#[command(
+    after_help = "Examples:\n  vault man ~/.local/share/man/man1\n  vault man /usr/local/share/man/man1"
+)]
 pub(crate) struct Man {
     /// The folder
     #[arg(value_hint = ValueHint::DirPath)]
@@ -202,9 +206,9 @@ pub(crate) struct Man {
 /// Explain a command, the exit codes, the config file or vault.toml
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  vault help set\n  vault help exit-codes\n  vault help config\n  vault help policy"
+    after_help = "Examples:\n  vault help set\n  vault help slot add\n  vault help exit-codes\n  vault help config\n  vault help policy"
 )]
 pub(crate) struct Help {
     /// A command, "exit-codes", "config" or "policy"
-    pub(crate) topic: Option<String>,
+    pub(crate) topic: Vec<String>,
 }

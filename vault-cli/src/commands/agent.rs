@@ -26,9 +26,21 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Agent) -> Result<Exit, Failure>
         }),
     };
     if let Some(text) = done.map_err(SessionError::Agent)? {
+        if run.global.json {
+            run.output.json(&Json { version: 1, running: arguments.action.is_none(), done: text })?;
+        }
         run.voice.status(&Status::Done(text.to_owned()));
     }
     Ok(Exit::Ok)
+}
+
+#[derive(Serialize)]
+struct Json {
+    version: u32,
+    /// Whether there is an agent now.
+    running: bool,
+    /// What was done, in words.
+    done: &'static str,
 }
 
 /// Where the agent compares vaults with what was seen.

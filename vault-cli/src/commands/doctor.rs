@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Run;
 use crate::cli::Doctor;
-use crate::escape::escaped;
+use crate::escape::{counted, escaped};
 use crate::failure::Failure;
 use crate::message::Exit;
 
@@ -27,7 +27,11 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Doctor) -> Result<Exit, Failure
     } else {
         let told = findings.iter().filter(|finding| !run.global.quiet || finding.state.is_bad());
         let mut lines: Vec<String> = told.flat_map(Finding::lines).collect();
-        lines.push(format!("{problems} problems, {warnings} warnings"));
+        lines.push(format!(
+            "{}, {}",
+            counted(problems, "problem", "problems"),
+            counted(warnings, "warning", "warnings")
+        ));
         run.output.lines(lines)?;
     }
     Ok(if ok { Exit::Ok } else { Exit::Failed })

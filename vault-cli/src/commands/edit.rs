@@ -28,8 +28,13 @@ fn attributes(run: &mut Run<'_>, arguments: &Edit, name: EntryName) -> Result<Ex
     let removed = removed.collect::<Result<Vec<_>, Failure>>()?;
     let expires = time(arguments.expires.as_ref(), run.now)?;
     let (path, mut session) = run.open()?;
-    if session.meta(&name)?.is_none() {
+    let Some(meta) = session.meta(&name)? else {
         return Err(no_entry(&mut session, &path, name));
+    };
+    if let Some((missing, _)) = removed.iter().find(|(attribute, _)| !meta.attributes.contains_key(attribute))
+    {
+        let attributes = meta.attributes.into_keys().collect();
+        return Err(Failure::NoAttribute { name, attribute: missing.clone(), attributes });
     }
     let update = Update {
         attributes: removed.into_iter().chain(set).collect(),

@@ -20,7 +20,7 @@ use super::{Run, normalised};
 use crate::cli::{Cli, Export, ExportFormat};
 use crate::codec::{self, Format};
 use crate::context::unlock_files;
-use crate::escape::quoted_path;
+use crate::escape::{counted, quoted_path};
 use crate::failure::{ExportNameProblem, Failure};
 use crate::message::{Exit, Status};
 use crate::output::Binary;
@@ -31,10 +31,16 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Export) -> Result<Exit, Failure
     if run.global.json && to_stdout && arguments.format != ExportFormat::Files {
         return Err(json_to_stdout().into());
     }
+    if to_stdout && arguments.format == ExportFormat::Files {
+        return Err(files_to_stdout().into());
+    }
     let (vault, mut session) = run.open()?;
     let (pattern, prefix) = (arguments.pattern.as_deref().map(normalised), normalised(&arguments.prefix));
     let wanted = |name: &str| matches(pattern.as_deref(), name) && name.starts_with(&prefix);
     let opened = session.entries(&|meta| wanted(meta.name.as_str()))?;
+    if opened.is_empty() && (pattern.is_some() || !prefix.is_empty()) {
+        return Err(Failure::NothingToExport { pattern, prefix, vault });
+    }
     let mut values = BTreeMap::new();
     for entry in opened {
         if entry.meta.in_conflict() {
@@ -45,7 +51,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Export) -> Result<Exit, Failure
             let name = if field == DEFAULT_FIELD { base.to_owned() } else { format!("{base}.{field}") };
             // An entry whose name is like another's field.
             if values.insert(name.clone(), value).is_some() {
-                let problem = ExportNameProblem::Clash(name.clone());
+                let problem = ExportNameProblem::Twice;
                 return Err(Failure::ExportName { name, problem });
             }
         }
@@ -56,10 +62,16 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Export) -> Result<Exit, Failure
     }
 }
 
-/// Standard output can take the export or the report.
-fn json_to_stdout() -> clap::Error {
+/// Standard output can take the secrets or the report.
+pub(super) fn json_to_stdout() -> clap::Error {
     let text = "--json reports about a file: add -o PATH; or, for the secrets themselves, leave --json out";
     Cli::command().error(ErrorKind::ArgumentConflict, text)
+}
+
+/// The current folder is not asked for by leaving the folder out.
+fn files_to_stdout() -> clap::Error {
+    let text = "--format files writes a file for each secret: name the folder with -o FOLDER";
+    Cli::command().error(ErrorKind::MissingRequiredArgument, text)
 }
 
 fn text_format(format: ExportFormat) -> Option<Format> {
@@ -110,7 +122,9 @@ fn as_files(
     values: BTreeMap<String, Value>,
 ) -> Result<Exit, Failure> {
     check_names(values.keys().map(String::as_str))?;
-    let folder = run.folder.join(arguments.output.as_deref().unwrap_or(Path::new(".")));
+    let Some(folder) = arguments.output.as_deref().map(|folder| run.folder.join(folder)) else {
+        return Err(files_to_stdout().into());
+    };
     let failed = |path: &Path| {
         let path = path.to_owned();
         |error| Failure::NotStored { path, error }
@@ -212,7 +226,11 @@ fn done(run: &mut Run<'_>, count: usize, path: &Path) -> Result<(), Failure> {
     if run.global.json {
         run.output.json(&Json { version: 1, exported: count, to: &path.to_string_lossy() })?;
     }
-    run.voice.status(&Status::Done(format!("exported {count} secrets to {}", quoted_path(path))));
+    run.voice.status(&Status::Done(format!(
+        "exported {} to {}",
+        counted(count, "secret", "secrets"),
+        quoted_path(path)
+    )));
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use vault_core::vault::edit::{NewValue, Update};
 use super::slots::{self, Given};
 use super::{Run, init};
 use crate::cli::Fork;
-use crate::escape::quoted_path;
+use crate::escape::{counted, quoted_path};
 use crate::failure::Failure;
 use crate::message::{Exit, Status};
 use crate::session::{Change, Expect, Opened, Session, SessionError, attachment, open_locked};
@@ -29,8 +29,12 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Fork) -> Result<Exit, Failure> 
     let count = changes.len();
     let fresh = slots::fresh(run, &to, pages, wanted, changes)?;
     init::create(run, &to, &fresh)?;
-    run.voice.status(&Status::Done(format!("forked {count} entries into {}", quoted_path(&to))));
-    init::report(run, &to, &fresh)
+    run.voice.status(&Status::Done(format!(
+        "forked {} into {}",
+        counted(count, "entry", "entries"),
+        quoted_path(&to)
+    )));
+    init::report(run, &to, &fresh, arguments.slots.out.as_deref())
 }
 
 /// The change that makes this entry anew. Attachments are sealed again beside the new vault.

@@ -22,10 +22,14 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Generate) -> Result<Exit, Failu
     let (_, mut session) = run.open()?;
     let value = NewValue::Inline(password.duplicate());
     let update = Update { fields: [(field.clone(), Some(value))].into(), ..Update::default() };
-    let expect = if arguments.new { Expect::NoField(field) } else { Expect::Anything };
+    let expect = if arguments.new { Expect::NoField(field.clone()) } else { Expect::Anything };
     let printed = arguments.print.then_some(&password);
+    let replaces = session.meta(&name)?.is_some_and(|meta| meta.fields.contains_key(&field));
     let change = Change::Set { name, update, expect };
-    let exit = set::store_saying(run, &mut session, change, printed, |name| Status::Stored(name))?;
+    let exit = set::store_saying(run, &mut session, change, printed, |name| match replaces {
+        true => Status::Replaced(name),
+        false => Status::Stored(name),
+    })?;
     // Only once it is stored: a password that was seen and then lost would be used.
     if arguments.print && !run.global.json { print(run, &password) } else { Ok(exit) }
 }

@@ -15,10 +15,10 @@ use vault_core::vault::edit::{NewValue, Update};
 use super::{Run, entry_name, set};
 use crate::cli::{Cli, Import, ImportFormat};
 use crate::codec::{self, Format};
-use crate::escape::quoted_path;
+use crate::escape::{counted, quoted_path};
 use crate::failure::Failure;
 use crate::input::{self, Ending, Incoming, InputError, Place};
-use crate::message::{Exit, Status};
+use crate::message::{Exit, Status, exist};
 use crate::session::{Change, Expect, Session};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Import) -> Result<Exit, Failure> {
@@ -78,8 +78,11 @@ fn commit(
         let generation = committed.map(|committed| committed.generation);
         run.output.json(&Json { version: 1, imported: count, replaced, generation })?;
     }
-    run.voice
-        .status(&Status::Done(format!("imported {count} entries from {}", quoted_path(&arguments.path))));
+    run.voice.status(&Status::Done(format!(
+        "imported {} from {}",
+        counted(count, "entry", "entries"),
+        quoted_path(&arguments.path)
+    )));
     Ok(Exit::Ok)
 }
 
@@ -190,7 +193,7 @@ fn may_replace(run: &mut Run<'_>, arguments: &Import, count: usize) -> Result<()
     if !run.prompt.can_ask() {
         return Err(Failure::WouldReplace(count));
     }
-    let question = format!("{count} of the entries exist already. Replace them?");
+    let question = format!("{} already. Replace {}?", exist(count), if count == 1 { "it" } else { "them" });
     match run.prompt.confirm(&question).map_err(Failure::asking("a confirmation"))? {
         true => Ok(()),
         false => Err(Failure::Declined),

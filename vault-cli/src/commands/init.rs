@@ -44,7 +44,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Init) -> Result<Exit, Failure> 
     create(run, &path, &fresh)?;
     run.voice.status(&Status::Done(format!("made vault {}", quoted_path(&path))));
     // The key first: whatever goes wrong after this is no reason to lose it.
-    report(run, &path, &fresh)?;
+    report(run, &path, &fresh, arguments.slots.out.as_deref())?;
     if in_work_tree && !arguments.no_gitattributes {
         keep_line_ends(run, &path)?;
     }
@@ -66,13 +66,26 @@ pub(super) fn create(run: &Run<'_>, path: &Path, fresh: &Fresh) -> Result<(), Fa
 }
 
 /// The machine key is the command's result: it is given out once.
-pub(super) fn report(run: &mut Run<'_>, path: &Path, fresh: &Fresh) -> Result<Exit, Failure> {
+pub(super) fn report(
+    run: &mut Run<'_>,
+    path: &Path,
+    fresh: &Fresh,
+    out: Option<&Path>,
+) -> Result<Exit, Failure> {
     let machine_key = fresh.machine_key.as_ref();
     if run.global.json {
         let machine_key = machine_key.map(|key| String::from_utf8_lossy(key.expose()));
-        let uuid = vault_core::format::id::SealId(fresh.uuid).to_string();
+        let id = fresh.sighting.id;
+        let uuid = vault_core::format::id::SealId(id.uuid).to_string();
         let key_lost = machine_key.is_some();
-        let json = Json { version: 1, file: &path.to_string_lossy(), uuid, machine_key };
+        let json = Json {
+            version: 1,
+            file: &path.to_string_lossy(),
+            vault_id: id.to_string(),
+            uuid,
+            machine_key,
+            key_file: out.map(|out| run.folder.join(out).to_string_lossy().into_owned()),
+        };
         return match run.output.json(&json) {
             Err(error) if key_lost => Err(Failure::KeyLost { path: path.to_owned(), error }),
             result => Ok(result.map(|()| Exit::Ok)?),
@@ -110,9 +123,13 @@ pub(super) fn pages(text: &str) -> Pages {
 struct Json<'a> {
     version: u32,
     file: &'a str,
+    vault_id: String,
     uuid: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     machine_key: Option<std::borrow::Cow<'a, str>>,
+    /// Where what opens the vault was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_file: Option<String>,
 }
 
 fn make_folder(path: &Path) -> Result<(), Failure> {

@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
 use vault_core::format::entry::DEFAULT_FIELD;
 use vault_core::secret::Secret;
 use vault_core::vault::Value;
@@ -13,7 +12,7 @@ use vault_core::vault::Value;
 use super::get::{copy_value, in_memory, warn};
 use super::{Run, found, normalised};
 use crate::buffer::WipingBuffer;
-use crate::cli::{Cli, Start};
+use crate::cli::Start;
 use crate::codec::{self, Format};
 use crate::failure::{Failure, LaunchError, VariableProblem};
 use crate::input::{self, Place};
@@ -46,30 +45,6 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Start) -> Result<Exit, Failure>
         warn_of_unmasked(run, &mut secrets)?;
     }
     start(run, arguments, secrets)
-}
-
-/// Whether a command line that was not understood is one of `vault run`. Slow: it asks for the whole grammar.
-pub(super) fn is_meant(arguments: &[OsString]) -> bool {
-    let grammar = Cli::command();
-    let takes_value = |is: &dyn Fn(&clap::Arg) -> bool| {
-        grammar.get_arguments().any(|option| is(option) && option.get_action().takes_values())
-    };
-    let mut words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
-    while let Some(word) = words.next() {
-        let value_follows = match (word.strip_prefix("--"), word.strip_prefix('-')) {
-            (Some(name), _) => takes_value(&|option| option.get_long() == Some(name)),
-            // Of several in one word, the first that takes a value has the rest of the word for it, if there is one.
-            (None, Some(letters)) => letters
-                .char_indices()
-                .find(|(_, letter)| takes_value(&|option| option.get_short() == Some(*letter)))
-                .is_some_and(|(at, letter)| at + letter.len_utf8() == letters.len()),
-            (None, None) => return word == "run",
-        };
-        if value_follows {
-            words.next();
-        }
-    }
-    false
 }
 
 /// What was asked for.
@@ -400,28 +375,6 @@ mod tests {
             ("/a", Some("_A")),
         ] {
             assert_eq!(as_variable(rest).as_deref(), name, "{rest}");
-        }
-    }
-
-    #[test]
-    fn the_command_is_known_before_its_line_is_understood() {
-        let meant = |line: &str| is_meant(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
-        for line in [
-            "vault run --bad",
-            "vault -f x --json run",
-            "vault --file=x -i id run -- get",
-            "vault -qf x run",
-            "vault -fx run",
-        ] {
-            assert!(meant(line), "{line}");
-        }
-        for option in Cli::command().get_arguments().filter(|option| option.get_action().takes_values()) {
-            let name = option.get_long().unwrap();
-            assert!(meant(&format!("vault --{name} x run --bad")), "{name}");
-            assert!(!meant(&format!("vault --{name} run get")), "{name}");
-        }
-        for line in ["vault get run", "vault -f run get x", "vault", "vault --file run"] {
-            assert!(!meant(line), "{line}");
         }
     }
 

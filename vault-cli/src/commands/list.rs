@@ -33,7 +33,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &List) -> Result<Exit, Failure> 
         let entries: Vec<_> = entries.iter().map(with_exposed).collect();
         run.output.json(&Json { version: 1, entries })?;
     } else {
-        run.output.lines(entries.iter().map(|meta| meta.name.as_str()))?;
+        run.output.names(entries.iter().map(|meta| meta.name.as_str()))?;
     }
     Ok(Exit::Ok)
 }

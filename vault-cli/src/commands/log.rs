@@ -39,8 +39,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Log) -> Result<Exit, Failure> {
 
 /// A time that was typed; a span goes back from now.
 fn since(text: &str, now: u64) -> Result<u64, Failure> {
-    let time = crate::time::parse(text, now).ok_or_else(|| Failure::Time(text.to_owned()))?;
-    Ok(if time > now { now.saturating_sub(time - now) } else { time })
+    crate::time::parse_past(text, now).ok_or_else(|| Failure::PastTime(text.to_owned()))
 }
 
 /// Records from the newest to the oldest; of one entry only, if it is named, with nothing but what concerns it.

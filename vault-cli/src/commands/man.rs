@@ -1,5 +1,6 @@
 //! `vault man FOLDER`.
 
+use std::fs;
 use std::path::Path;
 
 use clap::CommandFactory;
@@ -37,6 +38,8 @@ fn write_pages(folder: &Path) -> Result<usize, Failure> {
         let path = path.to_owned();
         |error| Failure::NotStored { path, error }
     };
+    #[expect(clippy::disallowed_methods, reason = "no vault and no secret is written there")]
+    fs::create_dir_all(folder).map_err(|error| Failure::FileNotWritten { path: folder.to_owned(), error })?;
     let dir = Dir::open_or_create(folder).map_err(failed(folder))?;
     let mut root = Cli::command();
     root.build();
@@ -58,17 +61,16 @@ const PUBLIC: u32 = 0o644;
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
     fn there_is_a_page_for_the_program_and_every_command() {
         let folder = tempfile::tempdir().unwrap();
-        let pages = write_pages(folder.path()).ok().unwrap();
+        let folder = folder.path().join("a fresh/home");
+        let pages = write_pages(&folder).ok().unwrap();
         assert_eq!(pages, 1 + Cli::command().get_subcommands().count());
-        let page = fs::read_to_string(folder.path().join("vault-set.1")).unwrap();
+        let page = fs::read_to_string(folder.join("vault-set.1")).unwrap();
         assert!(page.contains(".TH vault-set 1") && page.contains("secret\\-file"), "{page}");
-        assert!(folder.path().join("vault.1").exists());
+        assert!(folder.join("vault.1").exists());
     }
 }

@@ -8,7 +8,7 @@ use vault_core::store::{self, ReplaceError};
 use vault_core::vault::Value;
 
 use super::Run;
-use super::export::{PRIVATE, Precious, check_target, existing};
+use super::export::{PRIVATE, Precious, check_target, existing, json_to_stdout};
 use super::get::in_memory;
 use super::launch::looked_up;
 use crate::buffer::WipingBuffer;
@@ -21,6 +21,9 @@ use crate::output::Binary;
 use crate::template::{self, Piece};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Render) -> Result<Exit, Failure> {
+    if run.global.json && arguments.output.as_deref().is_none_or(|path| path.as_os_str() == "-") {
+        return Err(json_to_stdout().into());
+    }
     let text = template(run, &arguments.template)?;
     let pieces = template::parse(text.expose())
         .map_err(|error| LaunchError::Template(arguments.template.clone(), error))?;

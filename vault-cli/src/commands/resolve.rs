@@ -8,7 +8,7 @@ use vault_core::vault::Value;
 use vault_core::vault::edit::{NewValue, Pick, Update};
 use zeroize::Zeroizing;
 
-use super::show::conflict_lines;
+use super::show::{Sides, conflict_lines};
 use super::{Run, entry_name, no_entry};
 use crate::cli::Resolve;
 use crate::escape::quoted;
@@ -28,7 +28,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Resolve) -> Result<Exit, Failur
     let (path, mut session) = run.open()?;
     let all = if wants_entries && !arguments.all { Vec::new() } else { in_conflict(&mut session)? };
     if !wants_entries {
-        return list(run, &all);
+        return list(run, &mut session, &all);
     }
     let entries = match arguments.all {
         true => all,
@@ -76,15 +76,17 @@ fn in_conflict(session: &mut dyn Session) -> Result<Vec<Meta>, Failure> {
 }
 
 /// What is in conflict, by name; never a value.
-fn list(run: &mut Run<'_>, all: &[Meta]) -> Result<Exit, Failure> {
+fn list(run: &mut Run<'_>, session: &mut dyn Session, all: &[Meta]) -> Result<Exit, Failure> {
     if run.global.json {
         let in_conflict = all.iter().map(|meta| meta.name.as_str()).collect();
         run.output.json(&Listed { version: 1, in_conflict })?;
         return Ok(Exit::Ok);
     }
+    let records = if all.is_empty() { Vec::new() } else { session.log()?.records };
     for meta in all {
+        let sides = Sides::of(meta, &records);
         run.output.lines([meta.name.as_str()])?;
-        run.output.lines(conflict_lines(meta).into_iter().map(|line| format!("  {line}")))?;
+        run.output.lines(conflict_lines(meta, &sides).into_iter().map(|line| format!("  {line}")))?;
     }
     Ok(Exit::Ok)
 }

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::Run;
 use crate::cli::Scan;
+use crate::escape::counted;
 use crate::failure::Failure;
 use crate::input::{InputError, Place};
 use crate::message::{Exit, Status};
@@ -259,7 +260,8 @@ fn print(run: &mut Run<'_>, report: &Report, values: &[Named], short: &[&Named])
         run.voice.status(&Status::Done(text));
     }
     if run.global.verbose {
-        let text = format!("looked through {} files, {}", report.files, shown(report.bytes));
+        let text =
+            format!("looked through {}, {}", counted(report.files, "file", "files"), shown(report.bytes));
         run.voice.status(&Status::Done(text));
     }
     Ok(())

@@ -268,7 +268,6 @@ impl InKeyring {
 
 /// A new vault that is not stored yet.
 pub(super) struct Fresh {
-    pub(super) uuid: [u8; 16],
     /// For this machine to remember, once it is stored.
     pub(super) sighting: Sighting,
     /// What is still to be printed; not there if it was written into a file.
@@ -294,7 +293,6 @@ pub(super) fn fresh(
     refuse_easily_lost(&made.slots, wanted.yes)?;
     session::obey_with_slots(path, new.parts().uuid, &made.slots)?;
     made.slots.into_iter().for_each(|slot| new.add_slot(slot));
-    let uuid = new.parts().uuid;
     let master = Key::init_with(|key| key.copy_from_slice(new.master().expose()));
     let mut text = new.finish(&author, run.now, random).ok_or(Failure::TooManySlots)?.text;
     if !entries.is_empty() {
@@ -307,7 +305,7 @@ pub(super) fn fresh(
     }
     let machine_key = wanted.out.write(run, made.machine_key)?;
     let sighting = Sighting::of(&unlock_new(path, &text, &master)?);
-    Ok(Fresh { uuid, sighting, machine_key, text })
+    Ok(Fresh { sighting, machine_key, text })
 }
 
 /// A backup is restored without the keyring of the machine.

@@ -48,7 +48,7 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
     let checked = pins.check_id(locked.id());
     json.pin = Some(pins.facts(&locked.id()).into());
     json.vault = Some(Vault {
-        id: locked.id().to_string(),
+        vault_id: locked.id().to_string(),
         uuid: vault_core::format::id::SealId(locked.header().uuid).to_string(),
         pages: locked.header().pages.count(),
         bytes: std::fs::metadata(&location.path).map_or(0, |metadata| metadata.len()),
@@ -127,7 +127,7 @@ struct Json {
 
 #[derive(Serialize)]
 struct Vault {
-    id: String,
+    vault_id: String,
     uuid: String,
     pages: u16,
     bytes: u64,
@@ -147,8 +147,8 @@ struct Slot {
 struct Pin {
     /// `pinned`, `first-seen`, `new-branch`, `not-compared`, `older`, `known`, `none`.
     state: &'static str,
-    /// Since when, in seconds since 1970.
-    since: Option<u64>,
+    /// Since when.
+    since: Option<String>,
     /// An option or a variable names the vault.
     named: bool,
     #[serde(skip)]
@@ -168,14 +168,13 @@ impl From<PinFacts> for Pin {
             None if since.is_some() => "known",
             None => "none",
         };
-        Self { state, since, named, why: unpinned }
+        Self { state, since: since.map(crate::time::shown), named, why: unpinned }
     }
 }
 
 impl Pin {
     fn text(&self) -> String {
-        let since =
-            self.since.map(|since| format!(" since {}", crate::time::shown(since))).unwrap_or_default();
+        let since = self.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
         let text = match self.state {
             "first-seen" => "first seen: there was nothing to compare it with".to_owned(),
             "new-branch" => format!("known here{since}; this branch is seen for the first time"),
@@ -225,7 +224,7 @@ fn print(run: &mut Run<'_>, status: &Json) -> Result<(), Failure> {
         },
     ];
     if let Some(vault) = &status.vault {
-        lines.push(format!("id: {}", vault.id));
+        lines.push(format!("id: {}", vault.vault_id));
         lines.push(format!("size: {}, {} pages", shown(vault.bytes), vault.pages));
         lines.extend(vault.slots.iter().map(|slot| {
             format!(

@@ -42,7 +42,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Trust) -> Result<Exit, Failure>
     run.voice.status(&Status::Done(format!("{done}: {id}")));
     if run.global.json {
         let before = before.map(|id| id.to_string());
-        run.output.json(&Json { version: 1, id: id.to_string(), before })?;
+        run.output.json(&Json { version: 1, vault_id: id.to_string(), before })?;
     }
     Ok(Exit::Ok)
 }
@@ -74,6 +74,6 @@ fn accept(pins: &mut PathPins, session: &Local, path: &Path) -> Result<(), Failu
 #[derive(Serialize)]
 struct Json {
     version: u32,
-    id: String,
+    vault_id: String,
     before: Option<String>,
 }

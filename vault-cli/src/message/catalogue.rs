@@ -138,6 +138,7 @@ kinds! {
     SYSTEMD_CREDS = "systemd-creds", Failed, "systemd-creds cannot encrypt a machine key.";
     SLOT_NOT_MADE = "slot-not-made", Failed, "A slot cannot be made.";
     ENTRY_NOT_FOUND = "entry-not-found", NotFound, "There is no entry of this name.";
+    ATTRIBUTE_NOT_FOUND = "attribute-not-found", NotFound, "The entry has no such attribute.";
     FIELD_NOT_FOUND = "field-not-found", NotFound, "The entry has no such field.";
     VAULT_NOT_FOUND = "vault-not-found", NotFound, "There is no vault at this path.";
     VAULT_EXISTS = "vault-exists", Conflict, "There is something already where a vault is to be made.";
@@ -177,7 +178,7 @@ kinds! {
     BAD_TEMPLATE = "bad-template", Failed, "A template or an environment file is not as it should be.";
     BAD_VARIABLE = "bad-variable", Usage, "This cannot be a variable's name, or it is set twice.";
     NOT_FOR_VARIABLE = "not-for-variable", Failed, "No environment variable can hold this value.";
-    NOTHING_BELOW = "nothing-below", NotFound, "No entry's name begins so.";
+    NOTHING_BELOW = "nothing-below", NotFound, "No entry's name begins so, or is like that.";
     INHERITED_DESCRIPTOR = "inherited-descriptor", Usage, "The program would inherit the file that the passphrase was read from.";
     NO_MEMORY_FOR_FILES = "no-memory-for-files", Failed, "There is no storage in memory for a program's files.";
     NOT_EXECUTABLE = "not-executable", NotExecutable, "The program that was to be run cannot be executed.";
@@ -289,7 +290,7 @@ mod tests {
         let mut page = String::from(
             "# Messages\n\nMade from the table in `vault-cli/src/message/catalogue.rs`; to make it again, run the tests with \
              `UPDATE_DOCS=1`.\nWith `--json`, an error is one object on standard error: `version`, `id`, `text`, `hints`, \
-             `exit`.\n\n| Id | Exit | When |\n|---|---|---|\n",
+             `exit`; one that says several things has them as a list in `parts`, too.\n\n| Id | Exit | When |\n|---|---|---|\n",
         );
         let mut kinds = KINDS.to_vec();
         kinds.sort_by_key(|kind| kind.id);

@@ -9,7 +9,7 @@ use super::Message;
 use super::catalogue::{self as kinds};
 use super::session;
 use super::text::{caused, word};
-use crate::escape::{quoted, quoted_path};
+use crate::escape::{counted, quoted, quoted_path};
 use crate::failure::GitFailure;
 
 /// What is said.
@@ -74,8 +74,9 @@ pub(super) fn message(failure: &GitFailure) -> Message {
         GitFailure::SeveralVersions { name, others } => Message::new(
             kinds::IN_CONFLICT,
             format!(
-                "{} has {others} other versions: it is not clear which one is meant",
-                quoted(name.as_str())
+                "{} has {}: it is not clear which one is meant",
+                quoted(name.as_str()),
+                counted(*others, "other version", "other versions")
             ),
         )
         .hint(format!(

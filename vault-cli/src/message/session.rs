@@ -110,6 +110,7 @@ pub(super) fn message(error: &SessionError) -> Message {
             kinds::AGAINST_POLICY,
             format!("vault {} is against {}: {}", quoted_path(path), quoted_path(policy), broken.join("; ")),
         )
+        .parts(broken)
         .hint("see the rules with: vault help policy"),
         SessionError::ValueTooLarge(limit) => Message::new(
             kinds::TOO_LARGE,
@@ -149,9 +150,14 @@ pub(super) fn older(path: &Path, generation: u64, seen: u64, changing: bool) -> 
     } else {
         format!("{it} lacks changes that were seen here (generation {generation}, seen {seen})")
     };
-    Message::new(kinds::ROLLED_BACK, text)
-        .hint("a checkout or a reset to an older commit does this, and a restored backup; so does whoever withholds changes")
-        .hint("if it is meant, say so with: --allow-rollback")
+    let message = Message::new(kinds::ROLLED_BACK, text);
+    // Before a change is refused, the warning has said this.
+    let message = if changing {
+        message
+    } else {
+        message.hint("a checkout or a reset to an older commit does this, and a restored backup; so does whoever withholds changes")
+    };
+    message.hint("if it is meant, say so with: --allow-rollback")
 }
 
 /// What is said when this machine cannot remember a vault.
@@ -278,11 +284,13 @@ fn format(path: &Path, error: &FormatError) -> Message {
             "all changes of the other side are lost if you take one side: git checkout --ours -- {file}, or --theirs"
         )),
         FormatError::FileTooLarge => damaged("it is larger than 4 GiB".to_owned()),
-        FormatError::Limit { offset, what } => damaged(format!("beyond a limit at byte {offset}: {what}")),
-        FormatError::Malformed { offset, expected } => {
-            damaged(format!("it is damaged at byte {offset}, where {expected} should be"))
+        FormatError::Limit { offset, what } => {
+            damaged(format!("beyond a limit at byte {offset}: {what}")).hint(SALVAGE_HINT)
         }
-        other => damaged(other.to_string()),
+        FormatError::Malformed { offset, expected } => {
+            damaged(format!("it is damaged at byte {offset}, where {expected} should be")).hint(SALVAGE_HINT)
+        }
+        other => damaged(other.to_string()).hint(SALVAGE_HINT),
     }
 }
 
@@ -316,6 +324,8 @@ pub(super) fn verify(path: &Path, error: &VerifyError) -> Message {
     }
 }
 
+const SALVAGE_HINT: &str =
+    "take an earlier state from git or a backup, or save what opens with: vault check --salvage PATH";
 const TAMPERED_HINT: &str = "nothing was written; compare with an earlier state in git or a backup, or save what opens with: vault check --salvage PATH";
 
 fn unlock(path: &Path, failure: &UnlockFailure, slots: &[(String, String)]) -> Message {

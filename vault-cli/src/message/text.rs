@@ -91,6 +91,7 @@ pub(super) fn message(failure: &Failure) -> Message {
             format!("refusing to replace {}: it is a vault, or what the vault was opened with", quoted_path(path)),
         )
         .hint("nothing was written; name another file with -o"),
+        Failure::NothingToExport { pattern, prefix, vault } => nothing_to_export(pattern.as_deref(), prefix, vault),
         Failure::Export(error) => export(error),
         Failure::ExportName { name, problem } => export_name(name, problem),
         Failure::FileNotWritten { path, error } => {
@@ -103,6 +104,8 @@ pub(super) fn message(failure: &Failure) -> Message {
         ),
         Failure::Time(text) => Message::new(kinds::BAD_TIME, format!("{} is no time", quoted(text)))
             .hint("write 2030-12-31, 2030-12-31T23:59:59Z, or a span from now: 90d, 12h"),
+        Failure::PastTime(text) => Message::new(kinds::BAD_TIME, format!("{} is no time", quoted(text)))
+            .hint("write 2026-01-31, 2026-01-31T23:59:59Z, or a span back from now: 30m, 12h, 90d"),
         Failure::DoorTaken(path) => Message::new(
             kinds::DOOR_TAKEN,
             format!("{} is there already, and not ours", quoted_path(path)),
@@ -123,6 +126,12 @@ pub(super) fn message(failure: &Failure) -> Message {
                 Some(similar) => message.hint(format!("did you mean {}?", quoted(similar))),
                 None => message,
             }
+        }
+        Failure::NoAttribute { name, attribute, attributes } => {
+            let attributes: Vec<_> = attributes.iter().map(|attribute| quoted(attribute)).collect();
+            let what = format!("entry {} has no attribute {}", quoted(name.as_str()), quoted(attribute));
+            let message = Message::new(kinds::ATTRIBUTE_NOT_FOUND, what).hint("nothing was changed");
+            if attributes.is_empty() { message } else { message.hint(format!("it has: {}", attributes.join(", "))) }
         }
         Failure::NoField { name, field, fields } => {
             let fields: Vec<_> = fields.iter().map(|field| quoted(field)).collect();
@@ -161,7 +170,7 @@ pub(super) fn message(failure: &Failure) -> Message {
             format!("cannot make vault {}: it exists already", quoted_path(path)),
         ),
         Failure::WouldReplace(count) => {
-            Message::new(kinds::ENTRY_EXISTS, format!("cannot import: {count} of the entries exist already"))
+            Message::new(kinds::ENTRY_EXISTS, format!("cannot import: {} already", super::exist(*count)))
                 .hint("nothing was stored; to replace them, add: --yes")
         }
         Failure::Declined => Message::new(kinds::DECLINED, "nothing was changed, as you said no"),
@@ -454,6 +463,15 @@ pub(super) fn codec_reason(problem: Problem) -> (&'static super::Kind, &'static 
     }
 }
 
+fn nothing_to_export(pattern: Option<&str>, prefix: &str, vault: &std::path::Path) -> Message {
+    let begins = (!prefix.is_empty()).then(|| format!("begins with {}", quoted(&shortened(prefix))));
+    let is_like = pattern.map(|pattern| format!("is like {}", quoted(&shortened(pattern))));
+    let what: Vec<_> = begins.into_iter().chain(is_like).collect();
+    let vault = quoted_path(vault);
+    Message::new(kinds::NOTHING_BELOW, format!("no entry's name {} in vault {vault}", what.join(" and ")))
+        .hint("nothing was written")
+}
+
 fn export(error: &CodecError) -> Message {
     let name = error.name.as_deref().map(quoted).unwrap_or_default();
     let message = match error.problem {
@@ -470,6 +488,14 @@ fn export(error: &CodecError) -> Message {
 
 fn export_name(name: &str, problem: &ExportNameProblem) -> Message {
     let reason = match problem {
+        ExportNameProblem::Twice => {
+            let text = format!(
+                "cannot export {}: an entry is named so, and a field of another would be, too",
+                quoted(name)
+            );
+            return Message::new(kinds::EXPORT_NAME, text)
+                .hint("nothing was written; export a part with a pattern, or rename the entry");
+        }
         ExportNameProblem::Outside => "the name leads outside the folder, or is no path".to_owned(),
         ExportNameProblem::Clash(other) => {
             format!("it would be the same file or folder as {}", quoted(other))

@@ -18,7 +18,11 @@ pub(super) fn message(error: &clap::Error) -> Message {
     let usage = rendered.lines().find_map(|line| line.strip_prefix("Usage: "));
     match usage {
         Some(usage) => message.hint(format!("usage: {}", escaped(usage))),
-        None => message.hint("see: vault --help"),
+        // clap shows no usage where a value is wrong; which command was meant is known all the same.
+        None => match error.get(ContextKind::Custom) {
+            Some(ContextValue::String(command)) => message.hint(format!("see: vault help {command}")),
+            _ => message.hint("see: vault --help"),
+        },
     }
 }
 

@@ -133,3 +133,24 @@ fn names_that_would_be_one_file_are_refused_before_anything_is_written() {
     world.set("x.y", b"4");
     world.run(&["export", "x*"]).refuses(1, "\"x.y\"");
 }
+
+#[test]
+fn an_export_says_where_to_and_of_what() {
+    let world = World::new();
+    world.run(&["export", "--prefix", "a"]).refuses(3, "no entry's name begins with \"a\"");
+    assert_eq!(world.ok(&["export"]), "{}\n");
+    world.set("aws", b"1");
+    let ran = world.run(&["export", "--format", "files"]);
+    ran.refuses(2, "name the folder with -o FOLDER");
+    world.run(&["export", "--format", "files", "-o", "-"]).refuses(2, "name the folder");
+    assert!(!world.path("aws").exists());
+    for none in [&["nothing*"][..], &["--prefix", "x/"], &["aws", "--prefix", "x"]] {
+        world.run(&[&["export", "-o", "out"][..], none].concat()).refuses(3, "no entry's name");
+    }
+    assert!(!world.path("out").exists());
+    world.run_with(&["set", "aws", "--field", "key_id"], b"2").expect(0);
+    world.set("aws.key_id", b"3");
+    let ran = world.run(&["export", "--format", "json"]);
+    ran.refuses(1, "an entry is named so, and a field of another would be, too");
+    assert!(!ran.stderr.contains("as a file"), "{}", ran.stderr);
+}

@@ -26,7 +26,7 @@ fn an_export_replaces_neither_a_vault_nor_what_opened_it() {
     for target in ["secrets.vault", "./secrets.vault", "key", "other", "link"] {
         world.run(&["export", "-o", target, "--yes"]).refuses(7, "refusing to replace");
     }
-    world.run(&["export", "--format", "files", "--yes"]).refuses(7, "refusing to replace");
+    world.run(&["export", "--format", "files", "-o", ".", "--yes"]).refuses(7, "refusing to replace");
     assert_eq!((world.vault(), fs::read(world.path("key")).unwrap()), (vault, key));
     fs::write(world.path("plain"), "old").unwrap();
     world.ok(&["export", "-o", "plain", "--yes"]);
@@ -149,6 +149,7 @@ fn status_sees_what_is_wrong_further_down() {
 fn json_is_one_object() {
     let world = World::new();
     world.set("a", b"1");
+    fs::write(world.path("t"), "{{ vault://a }}").unwrap();
     for arguments in [
         &["generate"][..],
         &["generate", "b", "--print"],
@@ -156,6 +157,8 @@ fn json_is_one_object() {
         &["export", "-o", "all"],
         &["export", "--format", "files", "-o", "folder"],
         &["man", "man1"],
+        &["render", "t", "-o", "rendered"],
+        &["show", "a"],
         &["status"],
         &["check"],
     ] {
@@ -164,6 +167,21 @@ fn json_is_one_object() {
     }
     world.run(&["export", "--json"]).expect(2);
     world.run(&["export", "--json", "-o", "-"]).expect(2);
+    let ran = world.run(&["render", "t", "--json"]);
+    assert!(
+        ran.expect(2).stdout.is_empty() && ran.stderr.contains("--json reports about a file"),
+        "{}",
+        ran.stderr
+    );
+    let seal = |text: &str| text.split("\"seal\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    assert_eq!(seal(&world.ok(&["show", "a", "--json"])), seal(&world.ok(&["log", "a", "--json"])));
+    let made = world.ok(&["-f", "x.vault", "init", "--machine", "--out", "x.key", "--json"]);
+    let status = world.bare().args(["-f", "x.vault", "status", "--json"]).output().unwrap();
+    let id = |text: &str| text.split("\"vault_id\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    assert_eq!(id(&made), id(&String::from_utf8(status.stdout).unwrap()), "{made}");
+    assert!(made.contains("x.key\""), "{made}");
+    let added = world.ok(&["slot", "add", "--recovery", "--out", "code", "--json"]);
+    assert!(added.contains("code\""), "{added}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::super::fork::entry_change;
 use super::super::slots::{self, Given};
 use super::super::{Run, init};
 use crate::cli::Check;
-use crate::escape::quoted_path;
+use crate::escape::{counted, quoted_path};
 use crate::failure::Failure;
 use crate::message::{Exit, Status};
 use crate::session::{self, Change, Opened, SessionError};
@@ -41,7 +41,11 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check, from: &Path, to: &Path) 
     let pages = if count > MANY { Pages::Many } else { Pages::Few };
     let fresh = slots::fresh(run, to, pages, wanted, changes)?;
     init::create(run, to, &fresh)?;
-    run.voice.status(&Status::Done(format!("salvaged {count} entries into {}", quoted_path(to))));
+    run.voice.status(&Status::Done(format!(
+        "salvaged {} into {}",
+        counted(count, "entry", "entries"),
+        quoted_path(to)
+    )));
     if run.global.json {
         report.machine_key = fresh
             .machine_key

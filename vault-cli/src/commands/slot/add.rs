@@ -60,6 +60,11 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &SlotAdd) -> Result<Exit, Failur
             version: 1,
             added: added.iter().map(|(label, kind)| Added { label, kind }).collect(),
             generation: committed.generation,
+            key_file: arguments
+                .slots
+                .out
+                .as_ref()
+                .map(|out| run.folder.join(out).to_string_lossy().into_owned()),
             machine_key: machine_key
                 .as_ref()
                 .map(|key| Zeroizing::new(String::from_utf8_lossy(key.expose()).trim_end().to_owned())),
@@ -109,6 +114,9 @@ struct Json<'a> {
     version: u32,
     added: Vec<Added<'a>>,
     generation: u64,
+    /// Where what opens the slot was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "plain")]
     machine_key: Option<Zeroizing<String>>,
 }
