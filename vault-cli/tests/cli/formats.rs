@@ -53,7 +53,7 @@ fn an_import_replaces_only_if_it_may() {
     let world = World::new();
     world.set("A", b"old");
     fs::write(world.path(".env"), "A=new\nB=1\n").unwrap();
-    world.run(&["import", ".env"]).refuses(7, "1 of the entries exist already");
+    world.run(&["import", ".env"]).refuses(7, "one of the entries exists already");
     assert_eq!((world.get("A"), world.ok(&["list"])), (b"old".to_vec(), "A\n".to_owned()));
     world.ok(&["import", ".env", "--yes"]);
     assert_eq!((world.get("A"), world.get("B")), (b"new".to_vec(), b"1".to_vec()));
