@@ -1,7 +1,7 @@
 //! Signals that are kept to be read instead of ending the process, each with the knowledge whether the kernel sent it.
 //!
 //! The handler writes two bytes into a socket and does nothing else. There is one socket at a time: who catches signals takes
-//! over from whoever did before.
+//! over from whoever did before, and gives them back.
 
 use std::io::{self, Read};
 use std::net::Shutdown;
@@ -25,6 +25,8 @@ pub struct Signals {
     reader: UnixStream,
     /// Never closed: a handler in another thread may be about to write to it.
     writer: c_int,
+    /// Whose they were before.
+    before: c_int,
     caught: Vec<c_int>,
 }
 
@@ -36,8 +38,9 @@ impl Signals {
     pub fn catch(signals: &[i32]) -> io::Result<Self> {
         let (reader, writer) = UnixStream::pair()?;
         writer.set_nonblocking(true)?;
-        let mut caught = Self { reader, writer: writer.into_raw_fd(), caught: Vec::new() };
-        WRITER.store(caught.writer, Ordering::SeqCst);
+        let writer = writer.into_raw_fd();
+        let before = WRITER.swap(writer, Ordering::SeqCst);
+        let mut caught = Self { reader, writer, before, caught: Vec::new() };
         for &signal in signals {
             if action(signal)? != libc::SIG_IGN {
                 let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) = note;
@@ -69,9 +72,12 @@ impl Signals {
         let _ = self.reader.shutdown(Shutdown::Read);
     }
 
-    /// Lets the signals act again as the system has it, unless somebody else catches them by now.
+    /// Gives the signals back to whoever caught them before, or lets them act as the system has it; unless somebody else catches them
+    /// by now.
     pub fn let_go(&self) {
-        if WRITER.compare_exchange(self.writer, NONE, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        let was_ours =
+            WRITER.compare_exchange(self.writer, self.before, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        if was_ours && self.before == NONE {
             for &signal in &self.caught {
                 let _ = set_action(signal, libc::SIG_DFL);
             }

@@ -20,7 +20,11 @@ struct AtTerminal {
 
 impl AtTerminal {
     fn ask<T>(&self, ask: impl FnOnce(&mut Prompt) -> Result<T, PromptError>) -> Option<T> {
-        ask(&mut self.prompt.lock().unwrap_or_else(PoisonError::into_inner)).ok()
+        let mut prompt = self.prompt.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = ask(&mut prompt);
+        // Whoever holds this may hold it for as long as the process lives.
+        prompt.release();
+        answer.ok()
     }
 }
 
