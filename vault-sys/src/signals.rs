@@ -190,7 +190,6 @@ mod tests {
         );
 
         let second = Signals::catch(&[libc::SIGUSR1]).unwrap();
-        drop(first);
         raise();
         assert_eq!(
             second.pending().map(|caught| caught.signal),
@@ -199,7 +198,10 @@ mod tests {
         );
         second.close();
         assert_eq!(second.wait(), None);
-        second.let_go();
+        drop(second);
+        raise();
+        assert_eq!(first.pending().map(|caught| caught.signal), Some(libc::SIGUSR1), "and gives it back");
+        first.let_go();
         assert_eq!(action(libc::SIGUSR1).unwrap(), libc::SIG_DFL);
 
         // SAFETY: ignoring a signal runs nothing.
