@@ -1,6 +1,7 @@
 //! Issue 3, "done when" 4: forgery, rollback and a dropped branch are noticed; ordinary work with git raises no alarm.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
 use vault_core::crypto::random::SystemRandom;
@@ -205,4 +206,108 @@ fn a_slot_that_somebody_else_added_is_shown_once() {
         ran.stderr
     );
     vault(&world, &["list"]).quiet();
+}
+
+/// A colleague's clone, and the attacker's: they push to the same repository.
+fn shared() -> (World, World) {
+    let world = repository();
+    world.ok("git", &["clone", "-q", "--bare", ".", "home/origin.git"]);
+    world.ok("git", &["remote", "add", "origin", "home/origin.git"]);
+    world.ok("git", &["fetch", "-q"]);
+    world.ok("git", &["branch", "-q", "--set-upstream-to=origin/main"]);
+    let attacker = World::new();
+    let origin = world.path("home/origin.git");
+    attacker.ok("git", &["clone", "-q", origin.to_str().unwrap(), "clone"]);
+    (world, attacker)
+}
+
+/// A vault of the attacker's own, for the recipient that the real one shows.
+fn forged_for(world: &World, file: &str, attacker: &World, path: &str) {
+    let text = fs::read_to_string(world.path(file)).unwrap();
+    let recipient = text.split("recipient=").nth(1).unwrap().split(' ').next().unwrap();
+    fs::create_dir_all(attacker.path(path).parent().unwrap()).unwrap();
+    attacker.ok("vault", &["--file", path, "init", "--no-gitattributes", "--age", recipient]);
+}
+
+fn push(attacker: &World) {
+    attacker.ok("git", &["-C", "clone", "add", "-A"]);
+    attacker.ok("git", &["-C", "clone", "commit", "-q", "-m", "tidy up"]);
+    attacker.ok("git", &["-C", "clone", "push", "-q"]);
+}
+
+#[test]
+fn a_link_that_a_pull_puts_in_the_vault_s_place_leads_to_no_other_vault() {
+    let (world, attacker) = shared();
+    vault(&world, &["list"]).quiet();
+    forged_for(&world, "secrets.vault", &attacker, "clone/.cache");
+    fs::remove_file(attacker.path("clone/secrets.vault")).unwrap();
+    symlink(".cache", attacker.path("clone/secrets.vault")).unwrap();
+    push(&attacker);
+    world.ok("git", &["pull", "-q"]);
+    assert!(world.path("secrets.vault").is_symlink());
+
+    let before = fs::read(world.path(".cache")).unwrap();
+    for command in [&["list"][..], &["get", "first"], &["--strict", "list"], &["check"]] {
+        vault(&world, command).says(6, "it was rotated or replaced since this machine last saw it");
+    }
+    set(&world, "third").says(6, "rotated or replaced");
+    assert!(fs::read(world.path(".cache")).unwrap() == before, "something was stored");
+    vault(&world, &["unlock"]).says(6, "rotated or replaced");
+    // An older state of the real vault behind a link is an older state.
+    fs::remove_file(world.path("secrets.vault")).unwrap();
+    let old = world.ok("git", &["show", "HEAD~2:secrets.vault"]);
+    fs::write(world.path(".cache"), old).unwrap();
+    symlink(".cache", world.path("secrets.vault")).unwrap();
+    vault(&world, &["list"]).says(0, "is older than the last one seen here (generation 2, seen 3)");
+    set(&world, "third").says(6, "cannot change vault");
+}
+
+#[test]
+fn a_link_that_a_pull_puts_on_the_way_to_the_vault_leads_to_no_other_vault() {
+    let (world, attacker) = shared();
+    fs::create_dir(world.path("deploy")).unwrap();
+    world.ok("git", &["mv", "secrets.vault", "deploy/secrets.vault"]);
+    commit(&world);
+    world.ok("git", &["push", "-q", "origin", "main"]);
+    attacker.ok("git", &["-C", "clone", "pull", "-q"]);
+    let in_folder = |arguments: &[&str]| -> Ran {
+        let mut command = world.command("sh");
+        let words = ["vault", "-i", "../me.key"].iter().chain(arguments).copied().collect::<Vec<_>>();
+        // As a shell goes there: it says in PWD how.
+        command.args(["-c", &format!("cd deploy && {}", words.join(" "))]);
+        command.output().unwrap().into()
+    };
+    vault(&world, &["--file", "deploy/secrets.vault", "list"]).quiet();
+    in_folder(&["list"]).quiet();
+    forged_for(&world, "deploy/secrets.vault", &attacker, "clone/.cache/secrets.vault");
+    fs::remove_dir_all(attacker.path("clone/deploy")).unwrap();
+    symlink(".cache", attacker.path("clone/deploy")).unwrap();
+    push(&attacker);
+    world.ok("git", &["pull", "-q"]);
+    assert!(world.path("deploy").is_symlink());
+    for file in ["deploy/secrets.vault", "./deploy/secrets.vault", "home/../deploy/secrets.vault"] {
+        vault(&world, &["--file", file, "list"]).says(6, "rotated or replaced since this machine last saw it");
+    }
+    in_folder(&["list"]).says(6, "rotated or replaced since this machine last saw it");
+}
+
+#[test]
+fn a_vault_behind_a_link_of_one_s_own_is_known_by_both_paths() {
+    let world = repository();
+    fs::create_dir(world.path("home/shared")).unwrap();
+    fs::rename(world.path("secrets.vault"), world.path("home/shared/team.vault")).unwrap();
+    symlink("home/shared/team.vault", world.path("secrets.vault")).unwrap();
+    for _ in 0..2 {
+        set(&world, "third").quiet_but("stored");
+        vault(&world, &["list"]).quiet();
+        vault(&world, &["--file", "home/shared/team.vault", "list"]).quiet();
+    }
+    assert!(status(&vault(&world, &["status"]), "pin: ").starts_with("as expected"));
+    // What was seen by one of them is remembered by the other.
+    let before = fs::read(world.path("home/shared/team.vault")).unwrap();
+    set(&world, "fourth").quiet_but("stored");
+    fs::write(world.path("home/shared/team.vault"), before).unwrap();
+    for file in ["home/shared/team.vault", "secrets.vault"] {
+        vault(&world, &["--file", file, "list"]).says(0, "is older than the last one seen here");
+    }
 }

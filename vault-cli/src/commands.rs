@@ -318,6 +318,18 @@ impl Run<'_> {
         !sources.iter().any(|source| source.what.asks())
     }
 
+    /// A path below the current folder, which the system gives without links, as the shell named that: with them.
+    fn as_named(&self, path: &Path) -> PathBuf {
+        let shell = self.environment.shell_folder().filter(|folder| **folder != self.folder);
+        let below = shell.and_then(|shell| Some((shell, path.strip_prefix(&self.folder).ok()?)));
+        match below {
+            Some((shell, below)) if shell.canonicalize().is_ok_and(|real| real == self.folder) => {
+                shell.join(below)
+            }
+            _ => path.to_owned(),
+        }
+    }
+
     /// What this machine remembers of the vault at this path.
     pub(crate) fn pins(&self, path: &Path) -> Result<PathPins, Failure> {
         let named = match self.global.unlock.vault_id.as_deref().or(self.environment.vault_id()) {
@@ -331,7 +343,7 @@ impl Run<'_> {
             named_by_key: false,
             now: self.now,
         };
-        Ok(PathPins::read(self.environment.state_folder(), path, terms))
+        Ok(PathPins::read(self.environment.state_folder(), &self.as_named(path), terms))
     }
 }
 

@@ -49,6 +49,7 @@ pub(crate) struct Environment {
     runtime_folder: Option<PathBuf>,
     bus_address: Option<String>,
     agent_socket: Option<PathBuf>,
+    shell_folder: Option<PathBuf>,
     editor: Option<OsString>,
     empty: Option<&'static str>,
 }
@@ -94,6 +95,7 @@ impl Environment {
             runtime_folder: path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()),
             bus_address: text("DBUS_SESSION_BUS_ADDRESS"),
             agent_socket: path("VAULT_AGENT_SOCK"),
+            shell_folder: path("PWD").filter(|path| path.is_absolute()),
             empty: UNLOCKING_VARIABLES
                 .into_iter()
                 .find(|name| lookup(name).is_some_and(|value| value.is_empty())),
@@ -209,6 +211,11 @@ impl Environment {
             named.as_ref().map(|folder| folder.join("vault")).or_else(|| beside(usual))
         };
         places.into_iter().filter_map(folder).collect()
+    }
+
+    /// Where the shell says that it is: a claim.
+    pub(crate) fn shell_folder(&self) -> Option<&PathBuf> {
+        self.shell_folder.as_ref()
     }
 
     /// The agent's socket, if it was named.

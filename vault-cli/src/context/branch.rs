@@ -17,9 +17,9 @@ pub(crate) enum Branch {
 }
 
 impl Branch {
-    /// The branch of the file at this path, which has no links in it.
-    pub(crate) fn of(real: &Path) -> Self {
-        let Some(root) = real.parent().and_then(work_tree) else { return Self::Outside };
+    /// The branch of the file at this path. Links on it are not followed: a work tree is one that the path itself is in.
+    pub(crate) fn of(path: &Path) -> Self {
+        let Some(root) = path.parent().and_then(work_tree) else { return Self::Outside };
         let Some(folder) = git_folder(root) else { return Self::Unsettled };
         if IN_THE_MIDDLE.iter().any(|name| folder.join(name).symlink_metadata().is_ok()) {
             return Self::Unsettled;
