@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 use std::sync::Arc;
 
 use vault_core::crypto::random::SystemRandom;
@@ -9,6 +10,7 @@ use vault_core::format::slot::{Label, SlotId, SlotLine};
 use vault_core::keys::UnlockPolicy;
 use vault_core::vault::LockedVault;
 use vault_tests::fixture::identity_file;
+use vault_tests::python::{interpreter, root};
 
 use super::{Ran, World, age_identity, copy, fed, status};
 
@@ -310,4 +312,64 @@ fn a_vault_behind_a_link_of_one_s_own_is_known_by_both_paths() {
     for file in ["home/shared/team.vault", "secrets.vault"] {
         vault(&world, &["--file", file, "list"]).says(0, "is older than the last one seen here");
     }
+}
+
+#[test]
+fn a_removed_member_does_not_get_back_in_with_the_key_that_was_rotated_away() {
+    let world = repository();
+    let recipient = age_identity(&world, "member.key");
+    vault(&world, &["slot", "add", "--age", &recipient, "--label", "member"]).expect(0);
+    commit(&world);
+    let old = fs::read(world.path("secrets.vault")).unwrap();
+    fs::write(world.path("old.key"), &old).unwrap();
+    vault(&world, &["slot", "remove", "member", "--yes"]).expect(0);
+    vault(&world, &["rotate", "--yes"]).expect(0);
+    commit(&world);
+    vault(&world, &["list"]).quiet();
+    let current = fs::read(world.path("secrets.vault")).unwrap();
+
+    let files = ["old.key", "secrets.vault", "member.key", "forged.key"].map(|name| world.path(name));
+    let forged = Command::new(interpreter())
+        .env("PYTHONPATH", root().join("tests/reference"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .arg(root().join("tests/unlocking/forge.py"))
+        .args(files)
+        .output()
+        .unwrap();
+    assert!(forged.status.success(), "{}", String::from_utf8_lossy(&forged.stderr));
+    let forged = fs::read(world.path("forged.key")).unwrap();
+
+    let checkouts: [&[&str]; 3] =
+        [&["checkout", "-q", "main"], &["checkout", "-q", "-b", "never/seen"], &["checkout", "-q", "--detach"]];
+    for (checkout, text) in checkouts.iter().flat_map(|checkout| [(checkout, &forged), (checkout, &old)]) {
+        world.ok("git", &["checkout", "-q", "--", "secrets.vault"]);
+        if !checkout.contains(&"-b") || text == &forged {
+            world.ok("git", checkout);
+        }
+        fs::write(world.path("secrets.vault"), text).unwrap();
+        for _ in 0..2 {
+            let ran = vault(&world, &["list"]);
+            ran.says(0, "seen here");
+            assert!(ran.stderr.contains("warning") && ran.stderr.contains("rotated away"), "{}", ran.stderr);
+        }
+        set(&world, "third").says(6, "cannot change vault");
+        assert!(fs::read(world.path("secrets.vault")).unwrap() == *text, "something was stored");
+        vault(&world, &["--strict", "list"]).expect(6);
+        assert!(status(&vault(&world, &["status"]), "pin: ").contains("lacks changes that were seen"));
+    }
+    // What it was told then did not make it forget.
+    world.ok("git", &["checkout", "-q", "--", "secrets.vault"]);
+    world.ok("git", &["checkout", "-q", "main"]);
+    assert!(fs::read(world.path("secrets.vault")).unwrap() == current);
+    vault(&world, &["list"]).quiet();
+    set(&world, "third").quiet_but("stored");
+    // A branch that has not the rotation yet is used on purpose.
+    commit(&world);
+    world.ok("git", &["checkout", "-q", "-b", "before", "HEAD~2"]);
+    vault(&world, &["list"]).says(0, "rotated away");
+    fed(world.command("vault").args(["-i", "me.key", "--allow-rollback", "set", "x"]), b"v").quiet_but("stored");
+    set(&world, "third").says(6, "cannot change vault");
+    commit(&world);
+    world.ok("git", &["checkout", "-q", "main"]);
+    vault(&world, &["list"]).quiet();
 }

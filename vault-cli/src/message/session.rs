@@ -150,7 +150,7 @@ pub(super) fn older(path: &Path, generation: u64, seen: u64, changing: bool) -> 
         format!("{it} lacks changes that were seen here (generation {generation}, seen {seen})")
     };
     Message::new(kinds::ROLLED_BACK, text)
-        .hint("a checkout or a reset to an older commit does this, and a restored backup; so does whoever withholds changes")
+        .hint("a checkout or a reset to an older commit does this, and a restored backup; so does whoever withholds changes, or has a master key that was rotated away")
         .hint("if it is meant, say so with: --allow-rollback")
 }
 

@@ -18,12 +18,21 @@ use crate::vault::{LockedVault, UnlockedVault};
 /// What is remembered of the vault at one path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pins {
-    /// Which vaults were accepted here, and since when, in that order.
-    known: Vec<(VaultId, u64)>,
+    /// Which vaults were accepted here, in that order: the last one has the master key that is in use.
+    known: Vec<Known>,
     /// By git branch; the empty name is that of a vault outside of git.
     branches: BTreeMap<Vec<u8>, Pinned>,
     /// Every slot that was seen here.
     slots: BTreeMap<SlotId, Slot>,
+}
+
+/// A vault that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Known {
+    id: VaultId,
+    since: u64,
+    /// How many rotations there had been: to tell which of two came first that are accepted because both are named.
+    epoch: u64,
 }
 
 /// The newest state that was seen on one branch.
@@ -59,7 +68,8 @@ pub enum Standing {
     },
     /// There is no branch to compare it with: no branch is checked out, or git is in the middle of something.
     NotCompared,
-    /// Something that was seen is not in it: it is older, or a branch that was merged is missing.
+    /// Something that was seen is not in it: it is older, a branch that was merged is missing, or it has a master key that was
+    /// rotated away.
     Older {
         /// Its generation.
         generation: u64,
@@ -102,6 +112,8 @@ pub struct Sighting {
     pub id: VaultId,
     /// Its generation.
     pub generation: u64,
+    /// How many rotations there have been.
+    epoch: u64,
     /// Its tips.
     pub tips: Vec<SealId>,
     /// The slots: id, kind, label.
@@ -121,6 +133,7 @@ impl Sighting {
         Self {
             id: vault.id(),
             generation: vault.generation(),
+            epoch: vault.roster().epoch,
             tips: vault.tips().to_vec(),
             slots: slots_of(vault.slots()),
             removed: vault.roster().removed.iter().map(|removed| removed.id).collect(),
@@ -135,7 +148,8 @@ impl Sighting {
             before.slots().iter().map(|slot| slot.id).filter(|id| slots.iter().all(|slot| slot.0 != *id));
         let mut removed = Self::of(before).removed;
         removed.extend(gone);
-        Self { id: stored.id(), generation, tips: vec![seal], slots, removed }
+        let epoch = before.roster().epoch + u64::from(stored.id() != before.id());
+        Self { id: stored.id(), generation, epoch, tips: vec![seal], slots, removed }
     }
 }
 
@@ -165,13 +179,13 @@ impl Pins {
         self.known.is_empty()
     }
 
-    /// Fails if this path is known for other vaults.
+    /// Fails if this path is known for other vaults. That it is known does not make it the newest: see [`Pins::compare`].
     ///
     /// # Errors
     /// The vault that was accepted last.
     pub fn check_id(&self, id: &VaultId) -> Result<(), VaultId> {
         match self.known.last() {
-            Some((last, _)) if self.rank(id).is_none() => Err(*last),
+            Some(last) if self.rank(id).is_none() => Err(last.id),
             _ => Ok(()),
         }
     }
@@ -179,16 +193,20 @@ impl Pins {
     /// Since when this vault is known at this path, in seconds since 1970.
     #[must_use]
     pub fn since(&self, id: &VaultId) -> Option<u64> {
-        self.known.iter().find(|(known, _)| known == id).map(|(_, since)| *since)
+        self.known.iter().find(|known| known.id == *id).map(|known| known.since)
     }
 
-    /// How the vault stands to what was seen on a branch; without a branch it is not compared.
+    /// How the vault stands to what was seen on a branch; without a branch it is not compared. On every branch and on none, a
+    /// master key that was rotated away is older: who has it can make a log that claims to have replaced all that was seen.
     ///
     /// # Errors
     /// [`VerifyError`] of the vault.
     pub fn compare(&self, branch: Option<&[u8]>, vault: &UnlockedVault) -> Result<Standing, VerifyError> {
-        if self.known.is_empty() {
-            return Ok(Standing::FirstSeen);
+        let Some(last) = self.known.last() else { return Ok(Standing::FirstSeen) };
+        if self.is_rotated_away(&vault.id(), vault.roster().epoch) {
+            let of_last = self.branches.values().filter(|pinned| pinned.id == last.id);
+            let seen = of_last.map(|pinned| pinned.generation).max().unwrap_or_default();
+            return Ok(Standing::Older { generation: vault.generation(), seen });
         }
         let Some(branch) = branch else { return Ok(Standing::NotCompared) };
         let Some(pinned) = self.branches.get(branch) else { return Ok(Standing::NewBranch) };
@@ -196,11 +214,22 @@ impl Pins {
         if pinned.id.uuid != vault.id().uuid {
             return Ok(Standing::NewBranch);
         }
+        // It has the newest master key: what is pinned has the same, or one from before it.
         Ok(if vault.knows(&pinned.tips)? {
             Standing::Expected { since: pinned.since }
         } else {
             Standing::Older { generation: vault.generation(), seen: pinned.generation }
         })
+    }
+
+    /// Whether a vault of the same uuid was accepted after this one.
+    fn is_rotated_away(&self, id: &VaultId, epoch: u64) -> bool {
+        let Some(last) = self.known.last() else { return false };
+        match self.rank(id) {
+            Some(_) => last.id != *id,
+            // It is named, and new here.
+            None => last.id.uuid == id.uuid && epoch < last.epoch,
+        }
     }
 
     /// What changed in the slot table since it was last looked at. Nothing, if it never was.
@@ -235,9 +264,11 @@ impl Pins {
 
     /// Remembers a vault, as the newest state of a branch if there is one. Whether it is to be accepted was decided before.
     pub fn record(&mut self, branch: Option<&[u8]>, sighting: &Sighting, now: u64) {
-        let Sighting { id, generation, tips, slots, removed } = sighting;
+        let Sighting { id, generation, epoch, tips, slots, removed } = sighting;
         if self.rank(id).is_none() {
-            self.known.push((*id, now));
+            let known = Known { id: *id, since: now, epoch: *epoch };
+            let at = self.known.len() - usize::from(self.is_rotated_away(id, *epoch));
+            self.known.insert(at, known);
             let surplus = self.known.len().saturating_sub(MAX_KNOWN);
             self.known.drain(..surplus);
         }
@@ -316,17 +347,17 @@ impl Pins {
         if let Some(rank) = self.rank(&sighting.id) {
             self.known.truncate(rank + 1);
         }
-        self.known.retain(|(known, _)| known.uuid == sighting.id.uuid);
+        self.known.retain(|known| known.id.uuid == sighting.id.uuid);
         self.record(branch, sighting, now);
         let known = &self.known;
-        self.branches.retain(|_, pinned| known.iter().any(|(id, _)| *id == pinned.id));
+        self.branches.retain(|_, pinned| known.iter().any(|known| known.id == pinned.id));
         self.slots.retain(|id, _| {
             sighting.slots.iter().any(|(slot, ..)| slot == id) || sighting.removed.contains(id)
         });
     }
 
     fn rank(&self, id: &VaultId) -> Option<usize> {
-        self.known.iter().position(|(known, _)| known == id)
+        self.known.iter().position(|known| known.id == *id)
     }
 
     /// The pins of a file.
@@ -345,7 +376,10 @@ impl Pins {
             match words[..] {
                 // For people who look which vault the file is about.
                 ["path", _] => {}
-                ["id", id, since] => pins.known.push((vault_id(id)?, number(since)?)),
+                ["id", id, since, epoch] => {
+                    let (since, epoch) = (number(since)?, number(epoch)?);
+                    pins.known.push(Known { id: vault_id(id)?, since, epoch });
+                }
                 ["branch", name, id, generation, since, at, tips] => {
                     let tips = tips.split(',').map(|tip| SealId::from_hex(tip.as_bytes()));
                     let pinned = Pinned {
@@ -373,8 +407,8 @@ impl Pins {
     pub fn to_text(&self, path: &[u8]) -> String {
         let mut out = format!("{MAGIC}\npath {}\n", escape(path));
         // Writing to a string cannot fail.
-        for (id, since) in &self.known {
-            let _ = writeln!(out, "id {id} {since}");
+        for Known { id, since, epoch } in &self.known {
+            let _ = writeln!(out, "id {id} {since} {epoch}");
         }
         for (name, Pinned { id, generation, since, at, tips }) in &self.branches {
             let tips: Vec<String> = tips.iter().map(ToString::to_string).collect();
@@ -455,201 +489,4 @@ const MAX_BRANCH: usize = 1024;
 const MAX_SLOTS: usize = 1024;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crypto::random::SystemRandom;
-    use crate::format::front::Pages;
-    use crate::format::roster::{Added, Removed};
-    use crate::vault::tests::Fixture;
-
-    fn id(uuid: u8, commitment: u8) -> VaultId {
-        VaultId { uuid: [uuid; 16], commitment: [commitment; 32] }
-    }
-
-    fn sighting(id: VaultId, generation: u64, tips: &[u8]) -> Sighting {
-        let tips = tips.iter().map(|tip| SealId([*tip; 16])).collect();
-        let slots = vec![(SlotId([9; 16]), "age".to_owned(), "me".to_owned())];
-        Sighting { id, generation, tips, slots, removed: BTreeSet::new() }
-    }
-
-    #[test]
-    fn pins_are_read_back_whatever_branches_are_called() {
-        let mut pins = Pins::default();
-        assert!(pins.is_empty());
-        for name in [&b""[..], b"-", b"main", b"feature/a b", b"%41", "ä\u{202e}".as_bytes(), b"\xff\n"] {
-            pins.record(Some(name), &sighting(id(1, 2), 3, &[4, 5]), 6);
-        }
-        pins.record(None, &sighting(id(1, 7), 3, &[4]), 8);
-        let text = pins.to_text(b"/home/a b/secrets.vault");
-        assert!(text.starts_with("vault-pins 1\npath /home/a%20b/secrets.vault\nid 0101"), "{text}");
-        assert_eq!(Pins::parse(text.as_bytes()), Ok(pins));
-    }
-
-    #[test]
-    fn what_is_no_file_of_pins_is_refused() {
-        let good = {
-            let mut pins = Pins::default();
-            pins.record(Some(b"main"), &sighting(id(1, 2), 3, &[4]), 6);
-            pins.to_text(b"/x")
-        };
-        assert!(Pins::parse(good.as_bytes()).is_ok());
-        for wrong in [
-            String::new(),
-            "vault-pins 2\n".to_owned(),
-            good.trim_end().to_owned(),
-            good.replace("branch main", "branch"),
-            good.replace("branch main", "branch %4"),
-            good.replace("branch main", "branch %zz"),
-            good.replace(" there", " here"),
-            good.replace("id 01", "id 0x"),
-            format!("{good}\n"),
-            format!("{good}more\n"),
-        ] {
-            assert_eq!(Pins::parse(wrong.as_bytes()), Err(NotPins), "{wrong}");
-        }
-        assert_eq!(Pins::parse(b"vault-pins 1\n\xff\n"), Err(NotPins));
-        assert_eq!(Pins::parse(b"vault-pins 1\n"), Ok(Pins::default()));
-    }
-
-    #[test]
-    fn a_known_path_accepts_the_vaults_that_were_accepted_and_no_other() {
-        let mut pins = Pins::default();
-        assert_eq!(pins.check_id(&id(1, 1)), Ok(()));
-        pins.record(Some(b""), &sighting(id(1, 1), 1, &[1]), 10);
-        assert_eq!(pins.check_id(&id(1, 1)), Ok(()));
-        assert_eq!(pins.check_id(&id(1, 2)), Err(id(1, 1)));
-        assert_eq!(pins.check_id(&id(2, 1)), Err(id(1, 1)));
-        pins.trust(Some(b""), &sighting(id(1, 2), 1, &[2]), 20);
-        assert_eq!((pins.check_id(&id(1, 1)), pins.check_id(&id(1, 2))), (Ok(()), Ok(())));
-        assert_eq!(pins.check_id(&id(3, 3)), Err(id(1, 2)));
-        let since = |n| pins.since(&id(1, n));
-        assert_eq!((since(1), since(2), since(3)), (Some(10), Some(20), None));
-        // Trusting the first one again takes back the second.
-        pins.trust(Some(b""), &sighting(id(1, 1), 1, &[1]), 30);
-        assert_eq!((pins.check_id(&id(1, 1)), pins.check_id(&id(1, 2))), (Ok(()), Err(id(1, 1))));
-        // Another vault takes the place of all that had the first one's uuid.
-        pins.trust(Some(b"x"), &sighting(id(3, 3), 1, &[3]), 40);
-        assert_eq!((pins.check_id(&id(3, 3)), pins.check_id(&id(1, 1))), (Ok(()), Err(id(3, 3))));
-        assert!(pins.branches.keys().eq([b"x"]));
-    }
-
-    #[test]
-    fn an_older_state_is_older_and_a_newer_one_expected() {
-        let first = Fixture::new(Pages::Few).set("a", b"1");
-        let (old, new) = (first.unlock(), first.set("b", b"2").unlock());
-        let mut pins = Pins::default();
-        assert_eq!(pins.compare(Some(b""), &old).unwrap(), Standing::FirstSeen);
-        pins.record(Some(b""), &Sighting::of(&old), 5);
-        assert_eq!(pins.compare(Some(b""), &old).unwrap(), Standing::Expected { since: 5 });
-        assert_eq!(pins.compare(Some(b""), &new).unwrap(), Standing::Expected { since: 5 });
-        pins.record(Some(b""), &Sighting::of(&new), 6);
-        let older = Standing::Older { generation: old.generation(), seen: new.generation() };
-        assert_eq!(pins.compare(Some(b""), &old).unwrap(), older);
-        assert_eq!(pins.compare(Some(b"other"), &old).unwrap(), Standing::NewBranch);
-        assert_eq!(pins.compare(None, &old).unwrap(), Standing::NotCompared);
-
-        // Another process saw the newer one meanwhile: it is not forgotten.
-        pins.record_beside(Some(b""), &old, 7).unwrap();
-        assert_eq!(pins.compare(Some(b""), &old).unwrap(), older);
-    }
-
-    #[test]
-    fn what_two_processes_saved_is_both_remembered() {
-        let mut disk = Pins::default();
-        disk.record(Some(b""), &sighting(id(1, 1), 1, &[1]), 1);
-        let read = disk.clone();
-        // The other one saved later, and was quicker with its pin.
-        disk.record(Some(b""), &sighting(id(1, 1), 3, &[3]), 2);
-        disk.record_saved(&read, Some(b""), &sighting(id(1, 1), 2, &[2]), 2);
-        let pinned = &disk.branches[&b""[..]];
-        assert_eq!((pinned.generation, &pinned.tips[..]), (3, &[SealId([2; 16]), SealId([3; 16])][..]));
-        let read = disk.clone();
-        disk.record_saved(&read, Some(b""), &sighting(id(1, 1), 4, &[4]), 2);
-        assert_eq!(disk.branches[&b""[..]].tips, [SealId([4; 16])]);
-        let read = disk.clone();
-        disk.record(Some(b""), &sighting(id(1, 2), 6, &[6]), 3);
-        disk.record_saved(&read, Some(b""), &sighting(id(1, 1), 5, &[5]), 3);
-        assert_eq!(disk.branches[&b""[..]].id, id(1, 2), "rotated meanwhile");
-    }
-
-    #[test]
-    fn a_restart_knows_what_it_replaced() {
-        let first = Fixture::new(Pages::Few).set("a", b"1");
-        let old = first.unlock();
-        let mut pins = Pins::default();
-        pins.record(Some(b""), &Sighting::of(&old), 5);
-        let compacted = old.compact(old.header().pages, "tester", None, 9, &mut SystemRandom).unwrap();
-        let compacted = first.with(compacted.text.to_vec().unwrap()).unlock();
-        assert_eq!(pins.compare(Some(b""), &compacted).unwrap(), Standing::Expected { since: 5 });
-        pins.record(Some(b""), &Sighting::of(&compacted), 6);
-        assert!(matches!(pins.compare(Some(b""), &old).unwrap(), Standing::Older { .. }));
-    }
-
-    #[test]
-    fn a_change_of_the_slots_is_news_once() {
-        let slot = |n: u8| SlotId([n; 16]);
-        let added = Added { time: 70, by: "ann".to_owned(), epoch: 0 };
-        let mut roster = Roster { slots: BTreeMap::from([(slot(9), added.clone())]), ..Roster::default() };
-        let mut pins = Pins::default();
-        let news = |pins: &Pins, ids: &[u8], roster: &Roster| {
-            pins.slot_news(ids.iter().map(|n| (slot(*n), "age", "bob")), roster)
-        };
-        assert_eq!(news(&pins, &[9], &roster), [], "nothing was seen before");
-        let mut seen = sighting(id(1, 1), 1, &[1]);
-        pins.record(None, &seen, 1);
-        assert_eq!(news(&pins, &[9], &roster), []);
-
-        roster.slots.insert(slot(8), added);
-        let expected = SlotNews::Added {
-            label: "bob".to_owned(),
-            kind: "age".to_owned(),
-            by: "ann".to_owned(),
-            time: 70,
-        };
-        assert_eq!(news(&pins, &[8, 9], &roster), [expected]);
-        seen.slots.push((slot(8), "age".to_owned(), "bob".to_owned()));
-        pins.record(None, &seen, 1);
-        assert_eq!(news(&pins, &[8, 9], &roster), []);
-        // Another branch, where it is not there yet, is no news either.
-        assert_eq!(news(&pins, &[9], &Roster::default()), []);
-
-        let gone = Removed {
-            id: slot(8),
-            kind: "age".to_owned(),
-            label: "bob".to_owned(),
-            recipient: "age1".to_owned(),
-            time: 80,
-            by: "ann".to_owned(),
-            epoch: 0,
-        };
-        roster.removed.push(gone);
-        assert!(
-            matches!(&news(&pins, &[9], &roster)[..], [SlotNews::Removed { label, .. }] if label == "bob")
-        );
-        seen.slots.pop();
-        seen.removed.insert(slot(8));
-        pins.record(None, &seen, 1);
-        assert_eq!(news(&pins, &[9], &roster), []);
-    }
-
-    #[test]
-    fn there_is_an_end_to_what_is_remembered() {
-        let mut pins = Pins::default();
-        for n in 0..MAX_BRANCHES as u64 + 10 {
-            pins.record(Some(format!("b{n}").as_bytes()), &sighting(id(1, 1), n, &[1]), n);
-        }
-        assert_eq!(pins.branches.len(), MAX_BRANCHES);
-        assert!(!pins.branches.contains_key(&b"b0"[..]), "the oldest go first");
-        for n in 0..=255 {
-            pins.record(None, &sighting(id(1, n), 1, &[1]), 1);
-        }
-        assert_eq!(pins.known.len(), MAX_KNOWN);
-        assert_eq!(pins.check_id(&id(1, 255)), Ok(()));
-    }
-
-    #[test]
-    fn a_file_s_name_is_the_path_s_and_nothing_else() {
-        assert_eq!(file_name(b"/a").len(), 32);
-        assert_ne!(file_name(b"/a"), file_name(b"/b"));
-    }
-}
+mod tests;
