@@ -147,6 +147,8 @@ fn switching_branches_and_looking_at_old_commits_raises_no_alarm() {
         world.ok("git", &["checkout", "-q", branch]);
         vault(&world, &["list"]).quiet();
     }
+    // Nothing that was seen here is in it: that is said once, before the first change.
+    set(&world, "of/old").says(0, "has nothing of the states");
     set(&world, "of/old").quiet_but("stored");
     commit(&world);
     for branch in ["main", "old", "main"] {
@@ -372,4 +374,86 @@ fn a_removed_member_does_not_get_back_in_with_the_key_that_was_rotated_away() {
     commit(&world);
     world.ok("git", &["checkout", "-q", "main"]);
     vault(&world, &["list"]).quiet();
+}
+
+#[test]
+fn git_s_files_that_were_planted_beside_a_vault_do_not_hide_an_older_state() {
+    // A folder that somebody syncs, outside of git.
+    let world = World::new();
+    let recipient = age_identity(&world, "me.key");
+    world.ok("vault", &["init", "--age", &recipient]);
+    let mut states = Vec::new();
+    let keep = |states: &mut Vec<Vec<u8>>| states.push(fs::read(world.path("secrets.vault")).unwrap());
+    for name in ["first", "second"] {
+        set(&world, name).quiet_but("stored");
+        keep(&mut states);
+    }
+    let plant = |head: &str| {
+        fs::create_dir_all(world.path(".git")).unwrap();
+        fs::write(world.path(".git/HEAD"), head).unwrap();
+    };
+    let is_noticed = |state: &[u8]| {
+        fs::write(world.path("secrets.vault"), state).unwrap();
+        vault(&world, &["list"]).says(0, "is older than the last one seen here");
+        set(&world, "more").says(6, "cannot change vault");
+        assert!(fs::read(world.path("secrets.vault")).unwrap() == state, "something was stored");
+    };
+    for head in ["ref: refs/heads/x\n", "", "0123456789012345678901234567890123456789\n"] {
+        plant(head);
+        is_noticed(&states[0]);
+    }
+    // They wait until more was stored under the planted branch, and plant another one, or take it away.
+    plant("ref: refs/heads/x\n");
+    fs::write(world.path("secrets.vault"), &states[1]).unwrap();
+    set(&world, "third").quiet_but("stored");
+    keep(&mut states);
+    set(&world, "fourth").quiet_but("stored");
+    keep(&mut states);
+    for head in ["ref: refs/heads/x\n", "ref: refs/heads/y\n"] {
+        plant(head);
+        is_noticed(&states[2]);
+    }
+    fs::remove_dir_all(world.path(".git")).unwrap();
+    is_noticed(&states[2]);
+
+    // It becomes a repository on purpose.
+    fs::write(world.path("secrets.vault"), &states[2]).unwrap();
+    world.ok("git", &["init", "-q", "-b", "main"]);
+    fs::write(world.path(".gitignore"), "home\n*.key\n.gitattributes\n").unwrap();
+    commit(&world);
+    fs::write(world.path("secrets.vault"), &states[3]).unwrap();
+    set(&world, "fifth").quiet_but("stored");
+    commit(&world);
+    world.ok("git", &["checkout", "-q", "-b", "old", "HEAD~1"]);
+    vault(&world, &["list"]).says(0, "is older than");
+    world.ok("git", &["checkout", "-q", "main"]);
+    vault(&world, &["trust"]).expect(0);
+    world.ok("git", &["checkout", "-q", "old"]);
+    vault(&world, &["list"]).quiet();
+}
+
+#[test]
+fn an_older_state_under_a_branch_or_a_merge_that_was_made_up_is_not_changed_without_a_word() {
+    let world = repository();
+    vault(&world, &["list"]).quiet();
+    world.ok("git", &["branch", "made/up", "HEAD~1"]);
+    world.ok("git", &["checkout", "-q", "HEAD~1", "--", "secrets.vault"]);
+    fs::write(world.path(".git/MERGE_HEAD"), world.ok("git", &["rev-parse", "HEAD"])).unwrap();
+    let before = fs::read(world.path("secrets.vault")).unwrap();
+    vault(&world, &["list"]).quiet();
+    let strict = fed(world.command("vault").args(["-i", "me.key", "--strict", "set", "x"]), b"v");
+    strict.says(6, "has nothing of the states");
+    assert!(fs::read(world.path("secrets.vault")).unwrap() == before, "something was stored");
+    set(&world, "third").says(0, "has nothing of the states");
+    fs::remove_file(world.path(".git/MERGE_HEAD")).unwrap();
+    fs::write(world.path("secrets.vault"), &before).unwrap();
+    fs::write(world.path(".git/HEAD"), "ref: refs/heads/made/up\n").unwrap();
+    for _ in 0..2 {
+        vault(&world, &["list"]).quiet();
+    }
+    set(&world, "third").says(0, "has nothing of the states");
+    set(&world, "third").quiet_but("stored");
+    // A branch from here is quiet.
+    world.ok("git", &["checkout", "-q", "-b", "from/here"]);
+    set(&world, "fourth").quiet_but("stored");
 }

@@ -167,6 +167,14 @@ pub(super) fn unpinned(path: &Path, why: &Unpinned) -> Message {
                 ),
             );
         }
+        Unpinned::Apart => {
+            return Message::new(
+                kinds::UNKNOWN_STATE,
+                format!("vault {vault} is about to be changed, and has nothing of the states that were seen here"),
+            )
+            .hint("a branch from an older commit has not; nor has an older state, if somebody planted git's files beside it")
+            .hint("if it is meant, say so with: --allow-rollback");
+        }
         other => other.text(),
     };
     Message::new(kinds::NOT_PINNED, format!("nothing is remembered of vault {vault} on this machine: {text}"))

@@ -18,7 +18,8 @@ use vault_core::vault::edit::{Edit, NewValue, Outcome, Saved, Update};
 use vault_core::vault::{Counts, LockedVault, UnlockFailure, UnlockedVault, Value};
 
 use super::{
-    Change, Committed, Expect, Facts, Log, Opened, PathPins, PinError, Seen, Session, SessionError, obey,
+    Change, Committed, Expect, Facts, Log, Opened, PathPins, PinError, Seen, Session, SessionError, Unpinned,
+    obey,
 };
 use crate::failure::Failure;
 use crate::message::{Status, Voice, Warning};
@@ -343,11 +344,15 @@ impl Local {
         let Some(pins) = &mut self.pins else { return Ok(()) };
         let checked = pins.before_change(vault);
         let unpinned = checked.map_err(|error| self.broken(error))?.map_err(|error| self.pin(error))?;
-        if let (Some(why), Some(voice)) = (unpinned, self.voice) {
-            let warning = Warning::Unpinned(self.path.clone(), why.clone());
-            voice.warn(warning).map_err(|_| self.pin(PinError::Unpinned(why)))?;
+        match (unpinned, self.voice) {
+            (Some(why), Some(voice)) => {
+                let warning = Warning::Unpinned(self.path.clone(), why.clone());
+                voice.warn(warning).map_err(|_| self.pin(PinError::Unpinned(why)))
+            }
+            // The agent has nobody to warn.
+            (Some(Unpinned::Apart), None) => Err(self.pin(PinError::Unpinned(Unpinned::Apart))),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn pin(&self, error: PinError) -> SessionError {

@@ -67,6 +67,8 @@ pub(crate) enum Unpinned {
     Damaged(PathBuf),
     /// The file cannot be written.
     NotWritten(String),
+    /// It is remembered, and nothing of what was seen is in this state, of which nobody was told yet.
+    Apart,
 }
 
 impl Unpinned {
@@ -78,6 +80,7 @@ impl Unpinned {
             Self::Unreadable(why) => format!("the state folder cannot be read ({why})"),
             Self::Damaged(file) => format!("the file cannot be understood ({})", quoted_path(file)),
             Self::NotWritten(why) => format!("the state folder cannot be written ({why})"),
+            Self::Apart => "nothing of what was seen is in it".to_owned(),
         }
     }
 }
@@ -252,6 +255,13 @@ impl PathPins {
         {
             return Ok(Err(PinError::Older { generation, seen }));
         }
+        if !self.terms.allow_rollback {
+            for place in &self.places {
+                if place.pins.is_apart(place.branch.name(), vault)? {
+                    return Ok(Ok(Some(Unpinned::Apart)));
+                }
+            }
+        }
         let is_named = self.is_named(&vault.id()) || self.terms.named_by_key;
         Ok(Ok(self.unpinned().filter(|_| !is_named)))
     }
@@ -259,21 +269,26 @@ impl PathPins {
     /// Remembers a save: what was read under the lock, what is stored now, and the seal between the two.
     pub(crate) fn saved(&mut self, before: &UnlockedVault, stored: &LockedVault, saved: &Saved) {
         let sighting = Sighting::after(before, stored, saved.seal, saved.generation);
-        if sighting.id != before.id() {
-            // A rotation.
-            return self.accept(&sighting);
-        }
+        let is_rotation = sighting.id != before.id();
         let now = self.terms.now;
         for place in &mut self.places {
             let read = place.pins.clone();
             place.write(self.folder.as_ref(), &|pins, branch| {
-                pins.record_saved(&read, branch, &sighting, now);
+                for name in read.names(branch, before)? {
+                    if is_rotation && name == branch {
+                        pins.trust(branch, &sighting, now);
+                    } else if is_rotation {
+                        pins.record(name, &sighting, now);
+                    } else {
+                        pins.record_saved(&read, name, &sighting, now);
+                    }
+                }
                 Ok(())
             });
         }
     }
 
-    /// Remembers this vault as the one that belongs here, whatever was here before: after a rotation, a new vault, `trust`.
+    /// Remembers this vault as the one that belongs here, whatever was here before: a new vault, `trust`.
     pub(crate) fn accept(&mut self, sighting: &Sighting) {
         let now = self.terms.now;
         self.write(|pins, branch| {

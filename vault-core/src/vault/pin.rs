@@ -45,6 +45,8 @@ struct Pinned {
     /// When this state was first seen: the oldest are forgotten when there are too many branches.
     at: u64,
     tips: Vec<SealId>,
+    /// When the branch was first seen, nothing was in it of what had been seen at this path, and nobody was told yet.
+    apart: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,18 +210,65 @@ impl Pins {
             let seen = of_last.map(|pinned| pinned.generation).max().unwrap_or_default();
             return Ok(Standing::Older { generation: vault.generation(), seen });
         }
-        let Some(branch) = branch else { return Ok(Standing::NotCompared) };
-        let Some(pinned) = self.branches.get(branch) else { return Ok(Standing::NewBranch) };
-        // Another vault, which was accepted in the place of the first one: there is nothing to compare.
-        if pinned.id.uuid != vault.id().uuid {
-            return Ok(Standing::NewBranch);
+        let here = branch.and_then(|name| self.pinned(name, vault));
+        // Who can write beside the vault can plant git's files there: until the branch is known, what was seen without git holds.
+        if let Some(pinned) = here.or_else(|| self.pinned(OUTSIDE, vault))
+            && !vault.knows(&pinned.tips)?
+        {
+            return Ok(Standing::Older { generation: vault.generation(), seen: pinned.generation });
         }
-        // It has the newest master key: what is pinned has the same, or one from before it.
-        Ok(if vault.knows(&pinned.tips)? {
-            Standing::Expected { since: pinned.since }
-        } else {
-            Standing::Older { generation: vault.generation(), seen: pinned.generation }
+        Ok(match (here, branch) {
+            (Some(pinned), _) => Standing::Expected { since: pinned.since },
+            (None, Some(_)) => Standing::NewBranch,
+            (None, None) => Standing::NotCompared,
         })
+    }
+
+    /// The newest state that was seen on a branch, unless that was another vault, which was accepted before this one. A vault that
+    /// has the newest master key is compared with it: what is pinned has the same, or one from before it.
+    fn pinned(&self, branch: &[u8], vault: &UnlockedVault) -> Option<&Pinned> {
+        self.branches.get(branch).filter(|pinned| pinned.id.uuid == vault.id().uuid)
+    }
+
+    /// Whether nothing is in the vault of all that was seen here, and nobody was told when its branch was first seen. That is so
+    /// of a branch from an older commit, and of an older state under a branch that somebody made up.
+    ///
+    /// # Errors
+    /// [`VerifyError`] of the vault.
+    pub fn is_apart(&self, branch: Option<&[u8]>, vault: &UnlockedVault) -> Result<bool, VerifyError> {
+        match branch.and_then(|name| self.pinned(name, vault)) {
+            Some(pinned) => Ok(pinned.apart),
+            None => self.has_nothing_of(vault),
+        }
+    }
+
+    fn has_nothing_of(&self, vault: &UnlockedVault) -> Result<bool, VerifyError> {
+        let mut seen = self.branches.values().filter(|pinned| pinned.id.uuid == vault.id().uuid).peekable();
+        if seen.peek().is_none() {
+            return Ok(false);
+        }
+        let known = vault.known_seals()?;
+        Ok(!seen.any(|pinned| pinned.tips.iter().all(|tip| known.contains(tip))))
+    }
+
+    /// Under which names a state on this branch is remembered: also as what was seen without git, if it contains that. Else
+    /// planting git's files once would be enough to have it stay as it is.
+    ///
+    /// # Errors
+    /// [`VerifyError`] of the vault.
+    pub fn names<'b>(
+        &self,
+        branch: Option<&'b [u8]>,
+        vault: &UnlockedVault,
+    ) -> Result<Vec<Option<&'b [u8]>>, VerifyError> {
+        let mut names = vec![branch];
+        if branch != Some(OUTSIDE)
+            && let Some(pinned) = self.pinned(OUTSIDE, vault)
+            && vault.knows(&pinned.tips)?
+        {
+            names.push(Some(OUTSIDE));
+        }
+        Ok(names)
     }
 
     /// Whether a vault of the same uuid was accepted after this one.
@@ -275,9 +324,10 @@ impl Pins {
         if let Some(branch) = branch.filter(|name| name.len() <= MAX_BRANCH) {
             let before = self.branches.get(branch);
             let since = before.map_or(now, |pinned| pinned.since);
-            let same = before.is_some_and(|pinned| pinned.tips == *tips && pinned.id == *id);
+            let same = before.is_some_and(|pinned| pinned.tips == *tips && pinned.id == *id && !pinned.apart);
             if !same {
-                let pinned = Pinned { id: *id, generation: *generation, since, at: now, tips: tips.clone() };
+                let (id, generation, tips) = (*id, *generation, tips.clone());
+                let pinned = Pinned { id, generation, since, at: now, tips, apart: false };
                 self.branches.insert(branch.to_vec(), pinned);
             }
         }
@@ -314,9 +364,18 @@ impl Pins {
         vault: &UnlockedVault,
         now: u64,
     ) -> Result<(), VerifyError> {
-        match self.compare(branch, vault)? {
-            Standing::Older { .. } => {}
-            _ => self.record(branch, &Sighting::of(vault), now),
+        let standing = self.compare(branch, vault)?;
+        if let Standing::Older { .. } = standing {
+            return Ok(());
+        }
+        let apart = branch.is_some() && standing != Standing::FirstSeen && self.is_apart(branch, vault)?;
+        let before = branch.and_then(|name| self.branches.get(name)).cloned();
+        for name in self.names(branch, vault)? {
+            self.record(name, &Sighting::of(vault), now);
+        }
+        if apart && let Some(pinned) = branch.and_then(|name| self.branches.get_mut(name)) {
+            pinned.apart = true;
+            pinned.at = before.filter(|before| before.tips == pinned.tips).map_or(now, |before| before.at);
         }
         Ok(())
     }
@@ -342,13 +401,16 @@ impl Pins {
     }
 
     /// Accepts this vault as the last one at this path. Vaults that were accepted after it, and those with another uuid, are
-    /// forgotten: who trusts the old one again takes back what came between.
+    /// forgotten: who trusts the old one again takes back what came between. On a branch, so is what was seen without git.
     pub fn trust(&mut self, branch: Option<&[u8]>, sighting: &Sighting, now: u64) {
         if let Some(rank) = self.rank(&sighting.id) {
             self.known.truncate(rank + 1);
         }
         self.known.retain(|known| known.id.uuid == sighting.id.uuid);
         self.record(branch, sighting, now);
+        if branch != Some(OUTSIDE) {
+            self.branches.remove(OUTSIDE);
+        }
         let known = &self.known;
         self.branches.retain(|_, pinned| known.iter().any(|known| known.id == pinned.id));
         self.slots.retain(|id, _| {
@@ -380,7 +442,7 @@ impl Pins {
                     let (since, epoch) = (number(since)?, number(epoch)?);
                     pins.known.push(Known { id: vault_id(id)?, since, epoch });
                 }
-                ["branch", name, id, generation, since, at, tips] => {
+                ["branch", name, id, generation, since, at, tips, apart @ ("joined" | "apart")] => {
                     let tips = tips.split(',').map(|tip| SealId::from_hex(tip.as_bytes()));
                     let pinned = Pinned {
                         id: vault_id(id)?,
@@ -388,6 +450,7 @@ impl Pins {
                         since: number(since)?,
                         at: number(at)?,
                         tips: tips.collect::<Result<_, _>>().map_err(|_| NotPins)?,
+                        apart: apart == "apart",
                     };
                     pins.branches.insert(unescape(name)?, pinned);
                 }
@@ -410,10 +473,11 @@ impl Pins {
         for Known { id, since, epoch } in &self.known {
             let _ = writeln!(out, "id {id} {since} {epoch}");
         }
-        for (name, Pinned { id, generation, since, at, tips }) in &self.branches {
+        for (name, Pinned { id, generation, since, at, tips, apart }) in &self.branches {
             let tips: Vec<String> = tips.iter().map(ToString::to_string).collect();
-            let (name, tips) = (escape(name), tips.join(","));
-            let _ = writeln!(out, "branch {name} {id} {generation} {since} {at} {tips}");
+            let (name, tips, apart) =
+                (escape(name), tips.join(","), if *apart { "apart" } else { "joined" });
+            let _ = writeln!(out, "branch {name} {id} {generation} {since} {at} {tips} {apart}");
         }
         for (id, Slot { kind, label, gone }) in &self.slots {
             let _ = writeln!(out, "slot {id} {kind} {label} {}", if *gone { "gone" } else { "there" });
@@ -475,6 +539,8 @@ fn unescape(text: &str) -> Result<Vec<u8>, NotPins> {
     if bytes.is_empty() { Err(NotPins) } else { Ok(bytes) }
 }
 
+/// What a vault's state is called while there is no git.
+const OUTSIDE: &[u8] = b"";
 /// The first line of a file of pins.
 const MAGIC: &str = "vault-pins 1";
 /// Most bytes of a file of pins that are read.

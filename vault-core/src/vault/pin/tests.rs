@@ -204,6 +204,69 @@ fn of_two_vaults_that_are_named_the_one_before_the_rotation_is_older_whichever_i
 }
 
 #[test]
+fn what_was_seen_without_git_holds_on_every_branch_that_is_not_known_and_goes_on_with_it() {
+    let vaults = grown(4);
+    let mut pins = Pins::default();
+    pins.record_beside(Some(OUTSIDE), &vaults[1], 1).unwrap();
+    let older = |generation, seen| Standing::Older { generation, seen };
+    for branch in [Some(&b"planted"[..]), None] {
+        assert_eq!(pins.compare(branch, &vaults[0]).unwrap(), older(2, 3), "{branch:?}");
+    }
+    assert_eq!(pins.compare(Some(b"planted"), &vaults[1]).unwrap(), Standing::NewBranch);
+    // From then on on the branch: what is seen there is not forgotten under another one, nor without git again.
+    pins.record_beside(Some(b"planted"), &vaults[2], 2).unwrap();
+    let read = pins.clone();
+    for name in pins.names(Some(b"planted"), &vaults[2]).unwrap() {
+        pins.record_saved(&read, name, &Sighting::of(&vaults[3]), 3);
+    }
+    for branch in [Some(&b"planted"[..]), Some(b"another"), Some(OUTSIDE), None] {
+        assert_eq!(pins.compare(branch, &vaults[2]).unwrap(), older(4, 5), "{branch:?}");
+        assert!(!matches!(pins.compare(branch, &vaults[3]).unwrap(), Standing::Older { .. }), "{branch:?}");
+    }
+    // Told that there is git now, it lets other branches be.
+    pins.trust(Some(b"planted"), &Sighting::of(&vaults[3]), 4);
+    assert_eq!(pins.compare(Some(b"another"), &vaults[2]).unwrap(), Standing::NewBranch);
+    assert_eq!(pins.compare(None, &vaults[2]).unwrap(), Standing::NotCompared);
+}
+
+#[test]
+fn a_new_branch_with_nothing_that_was_seen_is_apart_until_something_is_saved_there() {
+    let vaults = grown(4);
+    let mut pins = Pins::default();
+    assert!(!pins.is_apart(Some(b"main"), &vaults[0]).unwrap(), "nothing was seen");
+    pins.record_beside(Some(b"main"), &vaults[2], 1).unwrap();
+    for branch in [Some(&b"old"[..]), None] {
+        assert!(pins.is_apart(branch, &vaults[1]).unwrap(), "{branch:?}");
+        assert!(!pins.is_apart(branch, &vaults[3]).unwrap(), "{branch:?}");
+    }
+    pins.record_beside(Some(b"new"), &vaults[3], 2).unwrap();
+    pins.record_beside(Some(b"old"), &vaults[0], 2).unwrap();
+    let once = pins.clone();
+    pins.record_beside(Some(b"old"), &vaults[0], 9).unwrap();
+    assert_eq!(pins, once, "looking again writes nothing");
+    assert_eq!(Pins::parse(pins.to_text(b"/x").as_bytes()), Ok(pins.clone()));
+    let is_apart = |pins: &Pins, branch: &[u8]| pins.is_apart(Some(branch), &vaults[1]).unwrap();
+    assert!(is_apart(&pins, b"old"), "it was read and nobody was told");
+    assert!(!is_apart(&pins, b"main") && !is_apart(&pins, b"new"));
+    // Also as it grows by itself.
+    pins.record_beside(Some(b"old"), &vaults[1], 3).unwrap();
+    assert!(is_apart(&pins, b"old"));
+    let read = pins.clone();
+    pins.record_saved(&read, Some(b"old"), &Sighting::of(&vaults[1]), 4);
+    assert!(!is_apart(&pins, b"old"));
+}
+
+/// A vault and what becomes of it: generations 2, 3, and so on.
+fn grown(count: u8) -> Vec<UnlockedVault> {
+    let mut vault = Fixture::new(Pages::Few);
+    let mut grow = |name: u8| {
+        vault = vault.set(&format!("e{name}"), b"1");
+        vault.unlock()
+    };
+    (0..count).map(&mut grow).collect()
+}
+
+#[test]
 fn a_change_of_the_slots_is_news_once() {
     let slot = |n: u8| SlotId([n; 16]);
     let added = Added { time: 70, by: "ann".to_owned(), epoch: 0 };
