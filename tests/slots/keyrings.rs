@@ -9,7 +9,7 @@ use super::terminal::on_terminal;
 use crate::crash::program::{Ended, Home, Run};
 
 /// A home with a runtime folder, which a keyring's daemon needs.
-fn home() -> Home {
+pub(crate) fn home() -> Home {
     let home = super::kinds::home();
     let folder = home.beside("runtime");
     std::fs::create_dir(&folder).unwrap();
@@ -22,14 +22,14 @@ fn in_runtime(home: &Home, run: Run) -> Run {
 }
 
 /// A script of shell on a session bus of its own, with the daemon stopped at its end.
-fn on_a_bus(home: &Home, script: &str) -> Run {
+pub(crate) fn on_a_bus(home: &Home, script: &str) -> Run {
     let script =
         format!("trap '[ -z \"${{GNOME_KEYRING_PID:-}}\" ] || kill \"$GNOME_KEYRING_PID\"' EXIT\n{script}");
     in_runtime(home, home.program("dbus-run-session", ["--", "bash", "-c", &script]))
 }
 
 /// Starts gnome-keyring and unlocks its login collection, which is made if it is not there.
-const UNLOCKED: &str = "set -e\neval \"$(printf login-password | gnome-keyring-daemon --unlock --components=secrets | sed 's/^/export /')\"\n";
+pub(crate) const UNLOCKED: &str = "set -e\neval \"$(printf login-password | gnome-keyring-daemon --unlock --components=secrets | sed 's/^/export /')\"\n";
 /// Starts gnome-keyring with its login collection locked.
 const LOCKED: &str =
     "set -e\neval \"$(gnome-keyring-daemon --start --components=secrets | sed 's/^/export /')\"\n";
@@ -39,11 +39,11 @@ fn vault() -> PathBuf {
 }
 
 /// A line of shell that runs the program without anything else that unlocks.
-fn alone(arguments: &str) -> String {
+pub(crate) fn alone(arguments: &str) -> String {
     format!("env -u VAULT_MACHINE_KEY_FILE setsid --wait '{}' {arguments} </dev/null", vault().display())
 }
 
-fn with_key(arguments: &str) -> String {
+pub(crate) fn with_key(arguments: &str) -> String {
     format!("setsid --wait '{}' {arguments} </dev/null", vault().display())
 }
 

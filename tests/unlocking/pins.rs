@@ -290,7 +290,8 @@ fn a_link_that_a_pull_puts_on_the_way_to_the_vault_leads_to_no_other_vault() {
     world.ok("git", &["pull", "-q"]);
     assert!(world.path("deploy").is_symlink());
     for file in ["deploy/secrets.vault", "./deploy/secrets.vault", "home/../deploy/secrets.vault"] {
-        vault(&world, &["--file", file, "list"]).says(6, "rotated or replaced since this machine last saw it");
+        vault(&world, &["--file", file, "list"])
+            .says(6, "rotated or replaced since this machine last saw it");
     }
     in_folder(&["list"]).says(6, "rotated or replaced since this machine last saw it");
 }
@@ -341,8 +342,11 @@ fn a_removed_member_does_not_get_back_in_with_the_key_that_was_rotated_away() {
     assert!(forged.status.success(), "{}", String::from_utf8_lossy(&forged.stderr));
     let forged = fs::read(world.path("forged.key")).unwrap();
 
-    let checkouts: [&[&str]; 3] =
-        [&["checkout", "-q", "main"], &["checkout", "-q", "-b", "never/seen"], &["checkout", "-q", "--detach"]];
+    let checkouts: [&[&str]; 3] = [
+        &["checkout", "-q", "main"],
+        &["checkout", "-q", "-b", "never/seen"],
+        &["checkout", "-q", "--detach"],
+    ];
     for (checkout, text) in checkouts.iter().flat_map(|checkout| [(checkout, &forged), (checkout, &old)]) {
         world.ok("git", &["checkout", "-q", "--", "secrets.vault"]);
         if !checkout.contains(&"-b") || text == &forged {
@@ -369,7 +373,8 @@ fn a_removed_member_does_not_get_back_in_with_the_key_that_was_rotated_away() {
     commit(&world);
     world.ok("git", &["checkout", "-q", "-b", "before", "HEAD~2"]);
     vault(&world, &["list"]).says(0, "rotated away");
-    fed(world.command("vault").args(["-i", "me.key", "--allow-rollback", "set", "x"]), b"v").quiet_but("stored");
+    fed(world.command("vault").args(["-i", "me.key", "--allow-rollback", "set", "x"]), b"v")
+        .quiet_but("stored");
     set(&world, "third").says(6, "cannot change vault");
     commit(&world);
     world.ok("git", &["checkout", "-q", "main"]);

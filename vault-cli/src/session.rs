@@ -29,7 +29,7 @@ use vault_core::vault::rotate::RotateError;
 use vault_core::vault::salvage::SalvageError;
 use vault_core::vault::{Counts, LogRecord, StillLocked, UnlockFailure, Value};
 
-pub(crate) use local::{Local, attachment, open_locked};
+pub(crate) use local::{Durable, Local, attachment, open_locked};
 pub(crate) use pins::{PathPins, PinError, PinFacts, Seen, Terms, Unpinned};
 pub(crate) use remote::Remote;
 pub(crate) use sent::to_be_sent;

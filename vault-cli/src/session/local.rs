@@ -11,7 +11,7 @@ use vault_core::error::{EditError, VerifyError};
 use vault_core::format::entry::{EntryName, Meta};
 use vault_core::format::front::Pages;
 use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
-use vault_core::store::{self, Lock, StoreError};
+use vault_core::store::{self, Lock, ReplaceError, StoreError};
 use vault_core::vault::blob::{BlobError, BlobWriter};
 use vault_core::vault::diff::Difference;
 use vault_core::vault::edit::{Edit, NewValue, Outcome, Saved, Update};
@@ -33,6 +33,9 @@ pub(crate) fn open_locked(path: &Path) -> Result<LockedVault, SessionError> {
     let snapshot = store::read(path).map_err(|error| SessionError::Store(path.to_owned(), error))?;
     LockedVault::open(Arc::new(snapshot)).map_err(|error| SessionError::Format(path.to_owned(), error))
 }
+
+/// Whether what was stored outlives a power cut; if not, the error that says so, which is no reason to take anything back.
+pub(crate) type Durable = Result<(), SessionError>;
 
 /// A vault whose master key is in this process.
 pub(crate) struct Local {
@@ -330,13 +333,30 @@ impl Local {
         before: &UnlockedVault,
         saved: &Saved,
     ) -> Result<(), SessionError> {
-        let stored =
-            lock.replace(&saved.text).map_err(|error| SessionError::Save(self.path.clone(), error))?;
+        self.put(lock, before, saved)?
+    }
+
+    /// Stores it, and remembers what is stored. The inner result says whether it outlives a power cut.
+    pub(super) fn put(
+        &mut self,
+        lock: Lock,
+        before: &UnlockedVault,
+        saved: &Saved,
+    ) -> Result<Durable, SessionError> {
+        let failed = |error| SessionError::Save(self.path.clone(), error);
+        let (stored, durable) = match lock.replace(&saved.text) {
+            Ok(stored) => (Some(stored), Ok(())),
+            Err(error @ ReplaceError::FolderNotSynced(_)) => {
+                (store::read(&self.path).ok(), Err(failed(error)))
+            }
+            Err(error) => return Err(failed(error)),
+        };
         // It is stored: what cannot be read of it again is said by whoever reads it next.
-        if let (Some(pins), Ok(stored)) = (&mut self.pins, LockedVault::open(Arc::new(stored))) {
+        let stored = stored.and_then(|stored| LockedVault::open(Arc::new(stored)).ok());
+        if let (Some(pins), Some(stored)) = (&mut self.pins, stored) {
             pins.saved(before, &stored, saved);
         }
-        Ok(())
+        Ok(durable)
     }
 
     /// Nothing is changed in a vault that is older than what was seen here.

@@ -475,8 +475,7 @@ impl Pins {
         }
         for (name, Pinned { id, generation, since, at, tips, apart }) in &self.branches {
             let tips: Vec<String> = tips.iter().map(ToString::to_string).collect();
-            let (name, tips, apart) =
-                (escape(name), tips.join(","), if *apart { "apart" } else { "joined" });
+            let (name, tips, apart) = (escape(name), tips.join(","), if *apart { "apart" } else { "joined" });
             let _ = writeln!(out, "branch {name} {id} {generation} {since} {at} {tips} {apart}");
         }
         for (id, Slot { kind, label, gone }) in &self.slots {

@@ -281,12 +281,8 @@ fn a_change_of_the_slots_is_news_once() {
     assert_eq!(news(&pins, &[9], &roster), []);
 
     roster.slots.insert(slot(8), added);
-    let expected = SlotNews::Added {
-        label: "bob".to_owned(),
-        kind: "age".to_owned(),
-        by: "ann".to_owned(),
-        time: 70,
-    };
+    let expected =
+        SlotNews::Added { label: "bob".to_owned(), kind: "age".to_owned(), by: "ann".to_owned(), time: 70 };
     assert_eq!(news(&pins, &[8, 9], &roster), [expected]);
     seen.slots.push((slot(8), "age".to_owned(), "bob".to_owned()));
     pins.record(None, &seen, 1);
@@ -304,9 +300,7 @@ fn a_change_of_the_slots_is_news_once() {
         epoch: 0,
     };
     roster.removed.push(gone);
-    assert!(
-        matches!(&news(&pins, &[9], &roster)[..], [SlotNews::Removed { label, .. }] if label == "bob")
-    );
+    assert!(matches!(&news(&pins, &[9], &roster)[..], [SlotNews::Removed { label, .. }] if label == "bob"));
     seen.slots.pop();
     seen.removed.insert(slot(8));
     pins.record(None, &seen, 1);
