@@ -11,6 +11,7 @@ mod sources;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+pub(crate) use vault_core::keys::SECRET_VARIABLES;
 use vault_core::keys::VaultId;
 use vault_core::secret::{Passphrase, Secret};
 
@@ -256,9 +257,6 @@ pub(crate) fn vault_ids(text: &str) -> Result<Vec<VaultId>, String> {
         parts.map(|part| VaultId::parse(part).map_err(|_| part.to_owned())).collect::<Result<_, _>>()?;
     if ids.is_empty() { Err(text.to_owned()) } else { Ok(ids) }
 }
-
-/// Variables that hold a secret themselves. No process that is started here inherits them.
-pub(crate) const SECRET_VARIABLES: [&str; 3] = ["VAULT_PASSPHRASE", "VAULT_IDENTITY", "VAULT_MACHINE_KEY"];
 
 const UNLOCKING_VARIABLES: [&str; 7] = [
     "VAULT_PASSPHRASE_FILE",
