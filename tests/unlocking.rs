@@ -1,6 +1,7 @@
 //! Unlocking from outside: real git, real container and service secrets, real pinentry, and what the documents show.
 
 mod asking;
+mod fifos;
 mod pins;
 mod recipes;
 mod sources;

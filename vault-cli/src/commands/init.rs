@@ -16,7 +16,6 @@ use crate::cli::Init;
 use crate::context::{self, Reason, attributes};
 use crate::escape::quoted_path;
 use crate::failure::Failure;
-use crate::input;
 use crate::message::{Exit, Status, Warning};
 use crate::output::{Binary, OutputError};
 use crate::session::{Durable, SessionError};
@@ -130,8 +129,8 @@ fn keep_line_ends(run: &Run<'_>, vault: &Path) -> Result<(), Failure> {
     let line = attributes::line(name);
     let path = folder.join(".gitattributes");
     let mut text = match path.symlink_metadata() {
-        Ok(_) => match input::file(&path, MAX_ATTRIBUTES) {
-            Ok(text) => text.expose().to_vec(),
+        Ok(_) => match store::read_small(&path, MAX_ATTRIBUTES) {
+            Ok(text) => text,
             Err(_) => return run.voice.warn(Warning::NoAttributes(line)),
         },
         Err(_) => Vec::new(),
@@ -154,4 +153,4 @@ fn keep_line_ends(run: &Run<'_>, vault: &Path) -> Result<(), Failure> {
 
 const PRIVATE: u32 = 0o600;
 const PUBLIC: u32 = 0o644;
-const MAX_ATTRIBUTES: usize = 1024 * 1024;
+const MAX_ATTRIBUTES: u64 = 1024 * 1024;
