@@ -6,8 +6,10 @@ use std::process::Command;
 use std::sync::Arc;
 
 use vault_core::crypto::random::SystemRandom;
+use vault_core::format::seal::SlotOp;
 use vault_core::format::slot::{Label, SlotId, SlotLine};
 use vault_core::keys::UnlockPolicy;
+use vault_core::keys::age::Recipient;
 use vault_core::vault::LockedVault;
 use vault_tests::fixture::identity_file;
 use vault_tests::python::{interpreter, root};
@@ -461,4 +463,52 @@ fn an_older_state_under_a_branch_or_a_merge_that_was_made_up_is_not_changed_with
     // A branch from here is quiet.
     world.ok("git", &["checkout", "-q", "-b", "from/here"]);
     set(&world, "fourth").quiet_but("stored");
+}
+
+#[test]
+fn a_recipient_that_somebody_else_exchanged_is_shown_once() {
+    let world = repository();
+    let (bob, eve) = (age_identity(&world, "bob.key"), age_identity(&world, "eve.key"));
+    vault(&world, &["slot", "add", "--age", &bob, "--label", "bob"]).expect(0);
+    vault(&world, &["list"]).quiet();
+    // A key holder wraps the master key for somebody else, under bob's id and label.
+    let identity = fs::read(world.path("me.key")).unwrap();
+    let locked = LockedVault::open(Arc::new(fs::read(world.path("secrets.vault")).unwrap())).unwrap();
+    let opened = locked.unlock(&[identity_file(&identity).unwrap()], &UnlockPolicy::default()).ok().unwrap();
+    let old = opened.slots().iter().find(|slot| slot.label.as_str() == "bob").unwrap();
+    let recipient = Recipient::parse(&eve).unwrap();
+    let new = opened.new_age_slot(old.label.clone(), &recipient, &mut SystemRandom).unwrap();
+    let mut edit = opened.edit(1_800_000_000).unwrap();
+    edit.replace_slot(SlotLine { id: old.id, ..new }, SlotOp::Rewrap).unwrap();
+    let saved = edit.finish("eve@example", None, &mut SystemRandom).unwrap();
+    fs::write(world.path("secrets.vault"), saved.text.to_vec().unwrap()).unwrap();
+
+    let ran = vault(&world, &["list"]);
+    ran.says(0, "warning: who can open vault");
+    assert!(ran.stderr.contains("slot \"bob\" (age) has another key or passphrase"), "{}", ran.stderr);
+    vault(&world, &["list"]).quiet();
+    // What this machine does itself is no news, nor is a rotation of the same slots.
+    fs::write(world.path("pw.key"), "a passphrase that is long enough\n").unwrap();
+    let pw = ["--new-passphrase-file", "pw.key", "--kdf-memory", "19MiB"];
+    vault(&world, &[&["slot", "add", "--passphrase"][..], &pw].concat()).expect(0);
+    vault(&world, &["list"]).quiet();
+    vault(&world, &[&["rewrap", "passphrase"][..], &pw].concat()).expect(0);
+    vault(&world, &["list"]).quiet();
+    vault(&world, &["rotate", "--yes"]).expect(0);
+    vault(&world, &["list"]).quiet();
+}
+
+#[test]
+fn pins_of_a_newer_version_are_never_replaced() {
+    let world = repository();
+    let folder = world.path("home/.local/state/vault");
+    let file = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let newer = "vault-pins 2\nwhatever that means\n";
+    fs::write(&file, newer).unwrap();
+    vault(&world, &["list"]).quiet();
+    set(&world, "third").says(0, "a newer version of vault wrote it");
+    let shown = status(&vault(&world, &["status"]), "pin: ");
+    assert!(shown.contains("a newer version of vault wrote it"), "{shown}");
+    vault(&world, &["trust"]).expect(1);
+    assert_eq!(fs::read_to_string(&file).unwrap(), newer);
 }

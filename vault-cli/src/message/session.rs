@@ -201,6 +201,12 @@ pub(super) fn slots_changed(path: &Path, news: &[SlotNews]) -> Message {
         let (what, label, kind, by, time) = match one {
             SlotNews::Added { label, kind, by, time } => ("added", label, kind, by, time),
             SlotNews::Removed { label, kind, by, time } => ("removed", label, kind, by, time),
+            SlotNews::Changed { label, kind } => {
+                let label = quoted(label);
+                message =
+                    message.hint(format!("slot {label} ({kind}) has another key or passphrase than before"));
+                continue;
+            }
         };
         let (label, by, time) = (quoted(label), quoted(by), crate::time::shown(*time));
         message = message.hint(format!("slot {label} ({kind}) was {what} by {by} on {time}"));

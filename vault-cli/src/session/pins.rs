@@ -12,7 +12,7 @@ use vault_core::keys::VaultId;
 use vault_core::source::{Source, Text};
 use vault_core::store::{self, Dir, ReplaceError, StoreError};
 use vault_core::vault::edit::Saved;
-use vault_core::vault::pin::{self, Pins, Sighting, SlotNews, Standing};
+use vault_core::vault::pin::{self, NotPins, Pins, Sighting, SlotNews, Standing};
 use vault_core::vault::{LockedVault, UnlockedVault};
 
 use crate::context::{Branch, StateFolder};
@@ -331,8 +331,9 @@ impl Place {
         };
         match store::read(&file) {
             Ok(snapshot) => match parse(&snapshot) {
-                Some(pins) => self.pins = pins,
-                None => self.unpinned = Some(Unpinned::Damaged(file)),
+                Ok(pins) => self.pins = pins,
+                Err(NotPins::Newer) => self.unpinned = Some(newer()),
+                Err(NotPins::Damaged) => self.unpinned = Some(Unpinned::Damaged(file)),
             },
             Err(StoreError::NotFound) => {}
             Err(error) => self.unpinned = Some(Unpinned::Unreadable(words(&error))),
@@ -368,7 +369,10 @@ impl Place {
             match store::lock_within(file, PATIENCE) {
                 Ok(lock) => {
                     let snapshot = lock.snapshot().map_err(|error| Unpinned::Unreadable(words(&error)))?;
-                    pins = parse(&snapshot).unwrap_or_default();
+                    pins = match parse(&snapshot) {
+                        Err(NotPins::Newer) => return Err(newer()),
+                        other => other.unwrap_or_default(),
+                    };
                     if change(&mut pins, branch).is_err() {
                         return Ok(pins);
                     }
@@ -448,13 +452,14 @@ pub(crate) struct Seen {
 
 type Change<'a> = dyn Fn(&mut Pins, Option<&[u8]>) -> Result<(), VerifyError> + 'a;
 
-fn parse(source: &dyn Source) -> Option<Pins> {
-    if source.len() > pin::MAX_PINS {
-        return None;
-    }
-    let mut bytes = vec![0; usize::try_from(source.len()).ok()?];
-    source.read_exact_at(&mut bytes, 0).ok()?;
-    Pins::parse(&bytes).ok()
+fn parse(source: &dyn Source) -> Result<Pins, NotPins> {
+    let mut bytes = vec![0; usize::try_from(source.len().min(pin::MAX_PINS)).map_err(|_| NotPins::Damaged)?];
+    source.read_exact_at(&mut bytes, 0).map_err(|_| NotPins::Damaged)?;
+    Pins::parse(&bytes)
+}
+
+fn newer() -> Unpinned {
+    Unpinned::Unreadable("a newer version of vault wrote it".to_owned())
 }
 
 fn text(pins: &Pins, path: &[u8]) -> Text {

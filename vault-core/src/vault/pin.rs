@@ -10,7 +10,7 @@ use crate::crypto::hash::sha256;
 use crate::error::VerifyError;
 use crate::format::id::{SealId, SlotId};
 use crate::format::roster::Roster;
-use crate::format::slot::SlotLine;
+use crate::format::slot::{SlotKind, SlotLine};
 use crate::format::text;
 use crate::keys::VaultId;
 use crate::vault::{LockedVault, UnlockedVault};
@@ -53,8 +53,23 @@ struct Pinned {
 struct Slot {
     kind: String,
     label: String,
+    /// What it was seen to be: several, as branches may differ.
+    prints: Vec<Print>,
     gone: bool,
 }
+
+/// A slot of a vault that is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Shown {
+    id: SlotId,
+    kind: String,
+    label: String,
+    print: Print,
+}
+
+/// What makes a slot this one, other than its id and label: a hash of its kind, its recipient, and for a passphrase of what its key
+/// is derived from. The wrapped master key is another one after each rotation.
+type Print = [u8; 16];
 
 /// How the vault that is there stands to what was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +120,13 @@ pub enum SlotNews {
         /// When, in seconds since 1970.
         time: u64,
     },
+    /// A slot of the same id has another recipient or passphrase than was ever seen here.
+    Changed {
+        /// Its label.
+        label: String,
+        /// Its kind.
+        kind: String,
+    },
 }
 
 /// What there is to remember of a vault.
@@ -118,15 +140,19 @@ pub struct Sighting {
     epoch: u64,
     /// Its tips.
     pub tips: Vec<SealId>,
-    /// The slots: id, kind, label.
-    slots: Vec<(SlotId, String, String)>,
+    slots: Vec<Shown>,
     /// Slots that were removed.
     removed: BTreeSet<SlotId>,
 }
 
 /// The text is no file of pins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotPins;
+pub enum NotPins {
+    /// It is one of a newer version of this program, and not to be replaced.
+    Newer,
+    /// It is none.
+    Damaged,
+}
 
 impl Sighting {
     /// Of an unlocked vault.
@@ -147,7 +173,7 @@ impl Sighting {
     pub fn after(before: &UnlockedVault, stored: &LockedVault, seal: SealId, generation: u64) -> Self {
         let slots = slots_of(stored.slots());
         let gone =
-            before.slots().iter().map(|slot| slot.id).filter(|id| slots.iter().all(|slot| slot.0 != *id));
+            before.slots().iter().map(|slot| slot.id).filter(|id| slots.iter().all(|slot| slot.id != *id));
         let mut removed = Self::of(before).removed;
         removed.extend(gone);
         let epoch = before.roster().epoch + u64::from(stored.id() != before.id());
@@ -155,8 +181,31 @@ impl Sighting {
     }
 }
 
-fn slots_of(lines: &[SlotLine]) -> Vec<(SlotId, String, String)> {
-    lines.iter().map(|slot| (slot.id, slot.kind.name().to_owned(), slot.label.as_str().to_owned())).collect()
+fn slots_of(lines: &[SlotLine]) -> Vec<Shown> {
+    let shown = |slot: &SlotLine| Shown {
+        id: slot.id,
+        kind: slot.kind.name().to_owned(),
+        label: slot.label.as_str().to_owned(),
+        print: print_of(slot),
+    };
+    lines.iter().map(shown).collect()
+}
+
+fn print_of(slot: &SlotLine) -> Print {
+    let mut text = format!("{} {}", slot.kind.name(), slot.recipient).into_bytes();
+    match &slot.kind {
+        SlotKind::Passphrase(sealed) | SlotKind::Recovery(sealed) => {
+            for number in [sealed.memory_kib, sealed.passes, sealed.lanes] {
+                text.extend_from_slice(&number.to_be_bytes());
+            }
+            text.extend_from_slice(&sealed.salt);
+        }
+        SlotKind::Keyring(sealed) => text.extend_from_slice(sealed.store.as_str().as_bytes()),
+        SlotKind::Age | SlotKind::Machine | SlotKind::Other(_) => {}
+    }
+    let mut print = Print::default();
+    print.copy_from_slice(&sha256(&text)[..16]);
+    print
 }
 
 impl UnlockedVault {
@@ -284,31 +333,33 @@ impl Pins {
     /// What changed in the slot table since it was last looked at. Nothing, if it never was.
     #[must_use]
     pub fn news(&self, vault: &UnlockedVault) -> Vec<SlotNews> {
-        self.slot_news(
-            vault.slots().iter().map(|slot| (slot.id, slot.kind.name(), slot.label.as_str())),
-            vault.roster(),
-        )
+        self.slot_news(&slots_of(vault.slots()), vault.roster())
     }
 
-    fn slot_news<'a>(
-        &self,
-        slots: impl Iterator<Item = (SlotId, &'a str, &'a str)>,
-        roster: &Roster,
-    ) -> Vec<SlotNews> {
+    fn slot_news(&self, slots: &[Shown], roster: &Roster) -> Vec<SlotNews> {
         if self.slots.is_empty() {
             return Vec::new();
         }
-        let added = slots.filter(|(id, ..)| !self.slots.contains_key(id)).map(|(id, kind, label)| {
-            let (by, time) =
-                roster.slots.get(&id).map_or((String::new(), 0), |added| (added.by.clone(), added.time));
-            SlotNews::Added { label: label.to_owned(), kind: kind.to_owned(), by, time }
+        let of = |shown: &Shown| (shown.label.clone(), shown.kind.clone());
+        let other = slots.iter().filter_map(|shown| match self.slots.get(&shown.id) {
+            None => {
+                let added = roster.slots.get(&shown.id);
+                let (by, time) = added.map_or((String::new(), 0), |added| (added.by.clone(), added.time));
+                let (label, kind) = of(shown);
+                Some(SlotNews::Added { label, kind, by, time })
+            }
+            Some(seen) if !seen.prints.contains(&shown.print) => {
+                let (label, kind) = of(shown);
+                Some(SlotNews::Changed { label, kind })
+            }
+            Some(_) => None,
         });
         let is_news = |id: &SlotId| self.slots.get(id).is_some_and(|slot| !slot.gone);
         let removed = roster.removed.iter().filter(|removed| is_news(&removed.id)).map(|removed| {
             let (label, kind) = (removed.label.clone(), removed.kind.clone());
             SlotNews::Removed { label, kind, by: removed.by.clone(), time: removed.time }
         });
-        added.chain(removed).collect()
+        other.chain(removed).collect()
     }
 
     /// Remembers a vault, as the newest state of a branch if there is one. Whether it is to be accepted was decided before.
@@ -336,11 +387,14 @@ impl Pins {
                 self.branches.iter().min_by_key(|(_, pinned)| pinned.at).map(|(name, _)| name.clone());
             oldest.map(|name| self.branches.remove(&name));
         }
-        for (slot, kind, label) in slots {
-            let seen = Slot { kind: kind.clone(), label: label.clone(), gone: false };
-            match self.slots.get_mut(slot) {
-                Some(known) => (known.kind, known.label) = (seen.kind, seen.label),
-                None => drop(self.slots.insert(*slot, seen)),
+        for Shown { id, kind, label, print } in slots {
+            let new = || Slot { kind: kind.clone(), label: label.clone(), prints: Vec::new(), gone: false };
+            let known = self.slots.entry(*id).or_insert_with(new);
+            (known.kind, known.label) = (kind.clone(), label.clone());
+            if !known.prints.contains(print) {
+                known.prints.push(*print);
+                let surplus = known.prints.len().saturating_sub(MAX_PRINTS);
+                known.prints.drain(..surplus);
             }
         }
         for (slot, known) in &mut self.slots {
@@ -414,7 +468,7 @@ impl Pins {
         let known = &self.known;
         self.branches.retain(|_, pinned| known.iter().any(|known| known.id == pinned.id));
         self.slots.retain(|id, _| {
-            sighting.slots.iter().any(|(slot, ..)| slot == id) || sighting.removed.contains(id)
+            sighting.slots.iter().any(|shown| shown.id == *id) || sighting.removed.contains(id)
         });
     }
 
@@ -425,12 +479,16 @@ impl Pins {
     /// The pins of a file.
     ///
     /// # Errors
-    /// [`NotPins`]
+    /// [`NotPins`].
     pub fn parse(bytes: &[u8]) -> Result<Self, NotPins> {
-        let text = std::str::from_utf8(bytes).map_err(|_| NotPins)?;
-        let mut lines = text.strip_suffix('\n').ok_or(NotPins)?.split('\n');
+        let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        if first != MAGIC.as_bytes() && first.starts_with(MAGIC_OF_ALL) {
+            return Err(NotPins::Newer);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| NotPins::Damaged)?;
+        let mut lines = text.strip_suffix('\n').ok_or(NotPins::Damaged)?.split('\n');
         if lines.next() != Some(MAGIC) {
-            return Err(NotPins);
+            return Err(NotPins::Damaged);
         }
         let mut pins = Self::default();
         for line in lines {
@@ -449,17 +507,19 @@ impl Pins {
                         generation: number(generation)?,
                         since: number(since)?,
                         at: number(at)?,
-                        tips: tips.collect::<Result<_, _>>().map_err(|_| NotPins)?,
+                        tips: tips.collect::<Result<_, _>>().map_err(|_| NotPins::Damaged)?,
                         apart: apart == "apart",
                     };
                     pins.branches.insert(unescape(name)?, pinned);
                 }
-                ["slot", id, kind, label, state @ ("there" | "gone")] => {
-                    let id = SlotId::from_hex(id.as_bytes()).map_err(|_| NotPins)?;
+                ["slot", id, kind, label, prints, state @ ("there" | "gone")] => {
+                    let id = SlotId::from_hex(id.as_bytes()).map_err(|_| NotPins::Damaged)?;
+                    let prints = prints.split(',').map(|print| text::hex(print.as_bytes()));
+                    let prints = prints.collect::<Result<_, _>>().map_err(|_| NotPins::Damaged)?;
                     let (kind, label) = (kind.to_owned(), label.to_owned());
-                    pins.slots.insert(id, Slot { kind, label, gone: state == "gone" });
+                    pins.slots.insert(id, Slot { kind, label, prints, gone: state == "gone" });
                 }
-                _ => return Err(NotPins),
+                _ => return Err(NotPins::Damaged),
             }
         }
         Ok(pins)
@@ -478,8 +538,10 @@ impl Pins {
             let (name, tips, apart) = (escape(name), tips.join(","), if *apart { "apart" } else { "joined" });
             let _ = writeln!(out, "branch {name} {id} {generation} {since} {at} {tips} {apart}");
         }
-        for (id, Slot { kind, label, gone }) in &self.slots {
-            let _ = writeln!(out, "slot {id} {kind} {label} {}", if *gone { "gone" } else { "there" });
+        for (id, Slot { kind, label, prints, gone }) in &self.slots {
+            let prints: Vec<String> = prints.iter().map(|print| hex(print)).collect();
+            let (prints, state) = (prints.join(","), if *gone { "gone" } else { "there" });
+            let _ = writeln!(out, "slot {id} {kind} {label} {prints} {state}");
         }
         out
     }
@@ -488,18 +550,22 @@ impl Pins {
 /// The name of the file for the vault at this path: of fixed length, and not to be chosen by whoever names folders.
 #[must_use]
 pub fn file_name(path: &[u8]) -> String {
-    sha256(path)[..16].iter().fold(String::new(), |mut name, byte| {
-        let _ = write!(name, "{byte:02x}");
-        name
+    hex(&sha256(path)[..16])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
     })
 }
 
 fn vault_id(text: &str) -> Result<VaultId, NotPins> {
-    VaultId::parse(text).map_err(|_| NotPins)
+    VaultId::parse(text).map_err(|_| NotPins::Damaged)
 }
 
 fn number(text: &str) -> Result<u64, NotPins> {
-    text.parse().map_err(|_| NotPins)
+    text.parse().map_err(|_| NotPins::Damaged)
 }
 
 /// Letters, digits and `/._-` as they are, everything else as `%` and two digits; a lone `-` for nothing.
@@ -526,8 +592,8 @@ fn unescape(text: &str) -> Result<Vec<u8>, NotPins> {
     let mut rest = text.as_bytes();
     while let [first, more @ ..] = rest {
         if *first == b'%' {
-            let digits = more.get(..2).ok_or(NotPins)?;
-            let [byte] = text::hex::<1>(digits).map_err(|_| NotPins)?;
+            let digits = more.get(..2).ok_or(NotPins::Damaged)?;
+            let [byte] = text::hex::<1>(digits).map_err(|_| NotPins::Damaged)?;
             bytes.push(byte);
             rest = &more[2..];
         } else {
@@ -535,13 +601,15 @@ fn unescape(text: &str) -> Result<Vec<u8>, NotPins> {
             rest = more;
         }
     }
-    if bytes.is_empty() { Err(NotPins) } else { Ok(bytes) }
+    if bytes.is_empty() { Err(NotPins::Damaged) } else { Ok(bytes) }
 }
 
 /// What a vault's state is called while there is no git.
 const OUTSIDE: &[u8] = b"";
 /// The first line of a file of pins.
 const MAGIC: &str = "vault-pins 1";
+/// What it begins with in every version.
+const MAGIC_OF_ALL: &[u8] = b"vault-pins ";
 /// Most bytes of a file of pins that are read.
 pub const MAX_PINS: u64 = 16 << 20;
 /// Most vaults that are remembered of one path: rotations, mostly.
@@ -550,6 +618,8 @@ const MAX_KNOWN: usize = 64;
 const MAX_BRANCHES: usize = 256;
 /// Longer names of branches than git allows itself are not remembered.
 const MAX_BRANCH: usize = 1024;
+/// Most prints of a slot: it is another one on a few branches at most.
+const MAX_PRINTS: usize = 8;
 /// Most slots, also of those that are gone.
 const MAX_SLOTS: usize = 1024;
 

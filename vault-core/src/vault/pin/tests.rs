@@ -14,9 +14,14 @@ fn id(uuid: u8, commitment: u8) -> VaultId {
     VaultId { uuid: [uuid; 16], commitment: [commitment; 32] }
 }
 
+fn shown(id: u8, label: &str, print: u8) -> Shown {
+    let (kind, label) = ("age".to_owned(), label.to_owned());
+    Shown { id: SlotId([id; 16]), kind, label, print: [print; 16] }
+}
+
 fn sighting(id: VaultId, generation: u64, tips: &[u8]) -> Sighting {
     let tips = tips.iter().map(|tip| SealId([*tip; 16])).collect();
-    let slots = vec![(SlotId([9; 16]), "age".to_owned(), "me".to_owned())];
+    let slots = vec![shown(9, "me", 1)];
     Sighting { id, generation, epoch: 0, tips, slots, removed: BTreeSet::new() }
 }
 
@@ -43,7 +48,7 @@ fn what_is_no_file_of_pins_is_refused() {
     assert!(Pins::parse(good.as_bytes()).is_ok());
     for wrong in [
         String::new(),
-        "vault-pins 2\n".to_owned(),
+        "vault-pin 2\n".to_owned(),
         good.trim_end().to_owned(),
         good.replace("branch main", "branch"),
         good.replace("branch main", "branch %4"),
@@ -53,10 +58,13 @@ fn what_is_no_file_of_pins_is_refused() {
         format!("{good}\n"),
         format!("{good}more\n"),
     ] {
-        assert_eq!(Pins::parse(wrong.as_bytes()), Err(NotPins), "{wrong}");
+        assert_eq!(Pins::parse(wrong.as_bytes()), Err(NotPins::Damaged), "{wrong}");
     }
-    assert_eq!(Pins::parse(b"vault-pins 1\n\xff\n"), Err(NotPins));
+    assert_eq!(Pins::parse(b"vault-pins 1\n\xff\n"), Err(NotPins::Damaged));
     assert_eq!(Pins::parse(b"vault-pins 1\n"), Ok(Pins::default()));
+    for newer in [&b"vault-pins 2\n"[..], b"vault-pins 2", b"vault-pins 10\n\xff", b"vault-pins 1 x\n"] {
+        assert_eq!(Pins::parse(newer), Err(NotPins::Newer));
+    }
 }
 
 #[test]
@@ -273,7 +281,8 @@ fn a_change_of_the_slots_is_news_once() {
     let mut roster = Roster { slots: BTreeMap::from([(slot(9), added.clone())]), ..Roster::default() };
     let mut pins = Pins::default();
     let news = |pins: &Pins, ids: &[u8], roster: &Roster| {
-        pins.slot_news(ids.iter().map(|n| (slot(*n), "age", "bob")), roster)
+        let slots: Vec<_> = ids.iter().map(|n| shown(*n, "bob", 1)).collect();
+        pins.slot_news(&slots, roster)
     };
     assert_eq!(news(&pins, &[9], &roster), [], "nothing was seen before");
     let mut seen = sighting(id(1, 1), 1, &[1]);
@@ -284,7 +293,7 @@ fn a_change_of_the_slots_is_news_once() {
     let expected =
         SlotNews::Added { label: "bob".to_owned(), kind: "age".to_owned(), by: "ann".to_owned(), time: 70 };
     assert_eq!(news(&pins, &[8, 9], &roster), [expected]);
-    seen.slots.push((slot(8), "age".to_owned(), "bob".to_owned()));
+    seen.slots.push(shown(8, "bob", 1));
     pins.record(None, &seen, 1);
     assert_eq!(news(&pins, &[8, 9], &roster), []);
     // Another branch, where it is not there yet, is no news either.
@@ -305,6 +314,34 @@ fn a_change_of_the_slots_is_news_once() {
     seen.removed.insert(slot(8));
     pins.record(None, &seen, 1);
     assert_eq!(news(&pins, &[9], &roster), []);
+}
+
+#[test]
+fn a_slot_with_another_recipient_or_passphrase_is_news_and_another_wrapped_key_is_none() {
+    let mut pins = Pins::default();
+    let mut seen = sighting(id(1, 1), 1, &[1]);
+    pins.record(None, &seen, 1);
+    let roster = Roster::default();
+    let changed = SlotNews::Changed { label: "me".to_owned(), kind: "age".to_owned() };
+    assert_eq!(pins.slot_news(&[shown(9, "renamed", 1)], &roster), []);
+    assert_eq!(pins.slot_news(&[shown(9, "me", 2)], &roster), [changed]);
+    seen.slots = vec![shown(9, "me", 2)];
+    pins.record(None, &seen, 1);
+    // Both are known: each branch has one of them.
+    for print in [1, 2] {
+        assert_eq!(pins.slot_news(&[shown(9, "me", print)], &roster), []);
+    }
+    assert_eq!(Pins::parse(pins.to_text(b"/x").as_bytes()), Ok(pins.clone()));
+    for print in 3..100 {
+        seen.slots = vec![shown(9, "me", print)];
+        pins.record(None, &seen, 1);
+    }
+    assert_eq!(pins.slots[&SlotId([9; 16])].prints.len(), MAX_PRINTS);
+
+    let vault = Fixture::new(Pages::Few).unlock();
+    let mut pins = Pins::default();
+    pins.record(None, &Sighting::of(&vault), 1);
+    assert_eq!(pins.news(&rotated(&vault)), [], "wrapped anew for the same recipients");
 }
 
 #[test]
