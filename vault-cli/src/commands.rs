@@ -193,7 +193,7 @@ impl Run<'_> {
         })
     }
 
-    /// The agent's session of this vault: if one holds it, and nobody said how to unlock here.
+    /// The agent's session of this vault: if one holds it, and no option says how to unlock here. docs/decisions/0034.
     pub(crate) fn of_agent(&self, path: &Path) -> Result<Option<Remote>, Failure> {
         let unlock = &self.global.unlock;
         if self.global.no_agent
@@ -209,6 +209,9 @@ impl Run<'_> {
         }
         match Remote::find(Places::of(&self.environment), path, self.environment.author()) {
             Ok(session) => {
+                if let Some(session) = &session {
+                    session::look_at_named(self, path, session.facts().generation)?;
+                }
                 if let Some((generation, seen)) = session.as_ref().and_then(Remote::older) {
                     self.voice.warn(Warning::OlderThanSeen { path: path.to_owned(), generation, seen })?;
                 }

@@ -36,8 +36,8 @@ pub(crate) use sent::to_be_sent;
 pub(crate) use slots::SlotEdit;
 pub(crate) use states::{State, unlock_states};
 pub(crate) use unlock::{
-    Credentials, can_ask, credentials, has_passphrase, keyring, keyrings, new_passphrase, policy, slot_asker,
-    work,
+    Credentials, can_ask, credentials, has_passphrase, keyring, keyrings, look_at_named, new_passphrase,
+    policy, slot_asker, work,
 };
 
 use crate::agent::AgentError;

@@ -344,7 +344,7 @@ fn read_within(
     read
 }
 
-/// A machine key says which vault it expects. All of it is public, so the answer may be plain.
+/// A machine key says which vault it expects.
 fn check_pins(
     header: &VaultHeaderParts,
     credentials: &[Credential],
@@ -359,13 +359,7 @@ fn check_pins(
             pinned = pinned.max((expected.uuid == header.uuid).then_some(key.generation()));
             continue;
         }
-        if expected.uuid != header.uuid {
-            return Err(UnlockError::OtherVault { expected: expected.uuid, found: header.uuid });
-        }
-        if expected.commitment != header.commitment {
-            let (expected, found) = (expected.commitment, header.commitment);
-            return Err(UnlockError::ReplacedOrRotated { expected, found });
-        }
+        key.check(&header.vault_id())?;
         pinned = pinned.max(Some(key.generation()));
     }
     Ok(pinned)
