@@ -94,19 +94,19 @@ fn an_older_state_is_older_and_a_newer_one_expected() {
     let first = Fixture::new(Pages::Few).set("a", b"1");
     let (old, new) = (first.unlock(), first.set("b", b"2").unlock());
     let mut pins = Pins::default();
-    assert_eq!(pins.compare(Some(b""), &old).unwrap(), Standing::FirstSeen);
-    pins.record(Some(b""), &Sighting::of(&old), 5);
-    assert_eq!(pins.compare(Some(b""), &old).unwrap(), Standing::Expected { since: 5 });
-    assert_eq!(pins.compare(Some(b""), &new).unwrap(), Standing::Expected { since: 5 });
-    pins.record(Some(b""), &Sighting::of(&new), 6);
+    assert_eq!(pins.compare(Some(b"main"), &old).unwrap(), Standing::FirstSeen);
+    pins.record(Some(b"main"), &Sighting::of(&old), 5);
+    assert_eq!(pins.compare(Some(b"main"), &old).unwrap(), Standing::Expected { since: 5 });
+    assert_eq!(pins.compare(Some(b"main"), &new).unwrap(), Standing::Expected { since: 5 });
+    pins.record(Some(b"main"), &Sighting::of(&new), 6);
     let older = Standing::Older { generation: old.generation(), seen: new.generation() };
-    assert_eq!(pins.compare(Some(b""), &old).unwrap(), older);
+    assert_eq!(pins.compare(Some(b"main"), &old).unwrap(), older);
     assert_eq!(pins.compare(Some(b"other"), &old).unwrap(), Standing::NewBranch);
     assert_eq!(pins.compare(None, &old).unwrap(), Standing::NotCompared);
 
     // Another process saw the newer one meanwhile: it is not forgotten.
-    pins.record_beside(Some(b""), &old, 7).unwrap();
-    assert_eq!(pins.compare(Some(b""), &old).unwrap(), older);
+    pins.record_beside(Some(b"main"), &old, 7).unwrap();
+    assert_eq!(pins.compare(Some(b"main"), &old).unwrap(), older);
 }
 
 #[test]
