@@ -64,7 +64,7 @@ fn a_fifo_or_a_device_beside_a_vault_hangs_nothing() {
 #[test]
 fn rules_behind_a_link_and_of_any_ordinary_length_are_read() {
     let world = world();
-    fs::write(world.path("rules"), format!("# {}\n", "x".repeat(60_000))).unwrap();
+    fs::write(world.path("rules"), format!("version = 1\n# {}\n", "x".repeat(60_000))).unwrap();
     symlink("rules", world.path("vault.toml")).unwrap();
     ends(&world, &["set", "second", "--secret-file", "value"]).expect(0);
     fs::write(world.path("rules"), "x".repeat(70_000)).unwrap();
