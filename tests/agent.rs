@@ -1,6 +1,7 @@
 //! The agent as a user meets it: unlocked once, refused to strangers, and nothing left behind.
 
 mod access;
+mod activation;
 mod alike;
 mod crowd;
 mod everyday;
@@ -8,4 +9,7 @@ mod home;
 mod lease;
 mod memory;
 mod pins;
+mod scan;
+mod sources;
 mod storm;
+mod swap;

@@ -49,6 +49,8 @@ pub(crate) struct Environment {
     runtime_folder: Option<PathBuf>,
     bus_address: Option<String>,
     agent_socket: Option<PathBuf>,
+    /// For which process sockets are, and how many.
+    passed_sockets: Option<(u32, u32)>,
     editor: Option<OsString>,
     empty: Option<&'static str>,
 }
@@ -94,6 +96,9 @@ impl Environment {
             runtime_folder: path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()),
             bus_address: text("DBUS_SESSION_BUS_ADDRESS"),
             agent_socket: path("VAULT_AGENT_SOCK"),
+            passed_sockets: text("LISTEN_PID")
+                .zip(text("LISTEN_FDS"))
+                .and_then(|(process, count)| Some((process.parse().ok()?, count.parse().ok()?))),
             empty: UNLOCKING_VARIABLES
                 .into_iter()
                 .find(|name| lookup(name).is_some_and(|value| value.is_empty())),
@@ -214,6 +219,11 @@ impl Environment {
     /// The agent's socket, if it was named.
     pub(crate) fn agent_socket(&self) -> Option<&Path> {
         self.agent_socket.as_deref()
+    }
+
+    /// How many sockets a supervisor passed to this process, if it did: sd_listen_fds(3).
+    pub(crate) fn passed_sockets(&self) -> Option<u32> {
+        self.passed_sockets.filter(|(process, _)| *process == std::process::id()).map(|(_, count)| count)
     }
 
     /// The name under which changes are logged: a claim, which nothing depends on.

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use minicbor::Encode;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use vault_core::agent::change;
 use vault_core::agent::message::{self, Done, MetaBytes, VaultPath};
 use vault_core::agent::{self, FrameError, ReplyKind, Request, VERSIONS};
@@ -45,14 +46,19 @@ pub(super) struct Open {
     attached: BTreeMap<u64, NewValue>,
     staged: Vec<change::Change>,
     staged_bytes: usize,
+    /// Something that was to be stored was forgotten: the next commit must not store the rest alone.
+    is_spoilt: bool,
     last: u64,
 }
 
 impl Open {
-    /// Forgets what is of this vault, or all. What was to be stored stays: it is the client's, not the vault's.
+    /// Forgets what is of this vault, or all; and what was to be stored, since it does not say in which.
     pub(super) fn forget(&mut self, vault: Option<&Path>) {
         self.states.retain(|_, (real, _)| vault.is_some_and(|vault| real != vault));
         self.values.retain(|_, (real, _)| vault.is_some_and(|vault| real != vault));
+        self.is_spoilt |= !(self.staged.is_empty() && self.attached.is_empty());
+        (self.staged, self.staged_bytes) = (Vec::new(), 0);
+        self.attached.clear();
     }
 
     fn next(&mut self) -> u64 {
@@ -119,10 +125,10 @@ impl<'a> Conversation<'a> {
                 }
                 Ok(None) | Err(NoFrame::Io(_)) => return,
             };
-            self.connection.set_busy(true);
+            self.connection.begin();
             let goes_on = self.answer(frame);
             scrub_stack();
-            self.connection.set_busy(false);
+            self.connection.finish();
             if !goes_on {
                 return;
             }
@@ -266,9 +272,11 @@ impl<'a> Conversation<'a> {
             let open = lock(&self.connection.open);
             let (real, vault) =
                 open.states.get(&state).ok_or_else(|| locked(path, "the state that was open"))?;
+            self.connection.is_about(real);
             return Ok((real.clone(), None, Arc::clone(vault), None));
         }
         let Some((real, held)) = self.server.find(path) else { return Err(locked(path, "this vault")) };
+        self.connection.is_about(&real);
         match held.current(&real, path) {
             Ok(current) => {
                 held.touch(&Reading::now());
@@ -282,6 +290,16 @@ impl<'a> Conversation<'a> {
             )),
             Err(NotCurrent::Session(error)) => Err(Refusal::Session(error)),
         }
+    }
+
+    /// Keeps something of a vault for later requests, unless it was locked meanwhile.
+    fn keep<T>(&self, real: &Path, put: impl FnOnce(&mut Open) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let mut open = lock(&self.connection.open);
+        // Whoever forgets a vault first takes it from what is held, and then looks at what is open.
+        if !lock(&self.server.held).contains_key(real) {
+            return Err(locked(real, "this vault"));
+        }
+        put(&mut open)
     }
 
     fn session(&self, path: &VaultPath, state: Option<u64>) -> Result<Local, Refusal> {
@@ -331,6 +349,7 @@ impl<'a> Conversation<'a> {
         policy.allow_rollback = unlock.allow_rollback.is_some();
         let failed = |error| SessionError::Store(path.clone(), error);
         let Some(real) = real(&path) else { return Err(failed(store::StoreError::NotFound).into()) };
+        self.connection.is_about(&real);
         let by_key = credentials.iter().any(|credential| matches!(credential, Credential::MachineKey(_)));
         let memory = Memory {
             named_by_key: by_key,
@@ -352,30 +371,37 @@ impl<'a> Conversation<'a> {
         if !lock_keys(&vault) {
             self.server.keys_are_not_locked();
         }
+        // Whoever asked may have given up, and told somebody that the vault is not unlocked.
+        if has_gone(self.frames.stream()) {
+            return Err(Refusal::Gone);
+        }
         let result = facts(&vault, older);
         let now = Reading::now();
         let lease = unlock.lease.map(|seconds| End::after(&now, seconds));
         let idle = unlock.idle.map(|seconds| (seconds, End::after(&now, seconds)));
         if !self.server.hold(real, Held::new(vault, snapshot, (memory, older), lease, idle)) {
-            return Err(told("agent-busy", 7, "the agent holds as many vaults as it can"));
+            let why = "the agent holds as many vaults as it can, or is about to end";
+            return Err(told("agent-busy", 7, why));
         }
         self.result(&result)
     }
 
     fn lock(&mut self, which: message::Lock) -> Result<(), Refusal> {
+        self.connection.forgets();
         let count = match which.vault {
-            None => self.server.forget(None),
+            None => self.server.forget_and_wait(None),
             // What is gone from the disk is held under the path that it had.
             Some(path) => {
                 let real = real(path.path()).unwrap_or_else(|| path.path().to_owned());
-                self.server.forget(Some(&real))
+                self.server.forget_and_wait(Some(&real))
             }
         };
         self.result(&message::Locked { count })
     }
 
     fn stop(&mut self) -> Result<(), Refusal> {
-        self.server.forget(None);
+        self.connection.forgets();
+        self.server.forget_and_wait(None);
         self.result(&Done {})?;
         self.server.stop.store(true, Ordering::SeqCst);
         self.server.wake_up();
@@ -420,15 +446,23 @@ impl<'a> Conversation<'a> {
             vault = Arc::new(opened);
         }
         let facts = facts(&vault, older);
-        let mut open = lock(&self.connection.open);
-        if open.states.len() >= STATES {
-            return Err(told("agent-busy", 7, "too many states are open on this connection"));
-        }
-        let state = open.next();
-        open.states.insert(state, (real, vault));
-        drop(open);
+        let state = self.keep(&real, |open| {
+            if open.states.len() >= STATES {
+                return Err(told("agent-busy", 7, "too many states are open on this connection"));
+            }
+            let state = open.next();
+            open.states.insert(state, (real.clone(), vault));
+            Ok(state)
+        })?;
         self.result(&message::Opened { state, facts })
     }
+}
+
+/// Whether the client closed its end.
+fn has_gone(stream: &UnixStream) -> bool {
+    let mut ready = [PollFd::new(stream, PollFlags::empty())];
+    poll(&mut ready, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
+        && ready[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
 fn no_hello() -> Refusal {

@@ -11,7 +11,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use vault_core::agent::message::{self, Hello, Use, VaultPath, Welcome};
 use vault_core::agent::{self, FrameError, ReplyKind, Request, VERSIONS};
 use vault_core::secret::Secret;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::socket::Places;
 use super::{AgentError, PROGRAM};
@@ -89,29 +89,32 @@ impl Frames {
         let length = agent::body_length(prefix).map_err(NoFrame::Frame)?;
         self.start += 4;
         let mut body = Zeroizing::new(Vec::with_capacity(length));
-        let there = length.min(self.end - self.start);
-        body.extend_from_slice(&self.buffer[self.start..self.start + there]);
-        self.start += there;
+        self.take(&mut body, length);
         while body.len() < length {
             more(self)?;
             (self.start, self.end) = (0, 0);
             if self.fill()? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
-            let there = (length - body.len()).min(self.end);
-            body.extend_from_slice(&self.buffer[..there]);
-            self.start = there;
+            self.take(&mut body, length);
         }
         if waited {
             self.stream.set_read_timeout(None)?;
         }
-        if self.start == self.end {
-            zeroize::Zeroize::zeroize(&mut self.buffer[..self.end]);
-        }
         Ok(Some(Frame { body: Secret::from(body), descriptors: std::mem::take(&mut self.descriptors) }))
     }
 
+    /// Moves what there is of a frame's body to it: nothing of it stays in the buffer, where the connection would keep it.
+    fn take(&mut self, body: &mut Vec<u8>, length: usize) {
+        let there = (length - body.len()).min(self.end - self.start);
+        let taken = &mut self.buffer[self.start..self.start + there];
+        body.extend_from_slice(taken);
+        taken.zeroize();
+        self.start += there;
+    }
+
     fn make_room(&mut self) {
+        // Less than a length prefix: nothing of a body.
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
     }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, flock, lstat, mkdir, open, stat, unlink};
 use rustix::io::Errno;
+use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
+use rustix::net::{AddressFamily, SocketType};
 use rustix::process::geteuid;
 
 use super::AgentError;
@@ -160,6 +162,8 @@ pub(super) fn is_ours(stream: &UnixStream) -> bool {
 pub(super) struct Bound {
     pub(super) listener: UnixListener,
     pub(super) socket: PathBuf,
+    /// The socket is a supervisor's, who goes on listening.
+    is_passed: bool,
     _lock: File,
 }
 
@@ -188,16 +192,34 @@ impl Bound {
         Err(AgentError::NoFolder(unfit))
     }
 
-    fn at(socket: &Path) -> Result<Self, AgentError> {
-        let lock_file = socket.with_extension("lock");
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let lock = open(&lock_file, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|error| AgentError::System(lock_file.clone(), error.into()))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(AgentError::Running(socket.to_owned())),
-            Err(error) => return Err(AgentError::System(lock_file, error.into())),
+    /// The socket that a supervisor listens on, and passed as the first of so many: if clients will trust it.
+    pub(super) fn passed(count: u32) -> Result<Self, AgentError> {
+        let wrong = |why| AgentError::Place { path: PathBuf::from("a socket from LISTEN_FDS"), why };
+        if count != 1 {
+            return Err(wrong("exactly one is expected"));
         }
+        let socket = vault_sys::inherited(FIRST_PASSED).map_err(|_| wrong("the descriptor is not open"))?;
+        let is_listened_on = socket_domain(&socket).is_ok_and(|domain| domain == AddressFamily::UNIX)
+            && socket_type(&socket).is_ok_and(|kind| kind == SocketType::STREAM)
+            && socket_acceptconn(&socket).is_ok_and(|listens| listens);
+        if !is_listened_on {
+            return Err(wrong("it is no unix stream socket that is listened on"));
+        }
+        let listener = UnixListener::from(socket);
+        let address = listener.local_addr().map_err(|error| AgentError::System(PathBuf::new(), error))?;
+        let socket = address.as_pathname().ok_or_else(|| wrong("it has no path"))?.to_owned();
+        let place = Place { socket: socket.clone(), named: true };
+        match place.check_folder().and_then(|()| check_socket(&socket)) {
+            Ok(()) => {}
+            Err(Unfit::Missing) => return Err(place.wrong("it is not there any more")),
+            Err(Unfit::Wrong(why)) => return Err(place.wrong(why)),
+        }
+        let lock = lock_beside(&socket)?;
+        Ok(Self { listener, socket, is_passed: true, _lock: lock })
+    }
+
+    fn at(socket: &Path) -> Result<Self, AgentError> {
+        let lock = lock_beside(socket)?;
         // Whoever left a socket here is gone, since the lock was free.
         match check_socket(socket) {
             Ok(()) => unlink(socket).map_err(|error| AgentError::System(socket.to_owned(), error.into()))?,
@@ -206,12 +228,30 @@ impl Bound {
         }
         let listener =
             UnixListener::bind(socket).map_err(|error| AgentError::System(socket.to_owned(), error))?;
-        Ok(Self { listener, socket: socket.to_owned(), _lock: lock.into() })
+        Ok(Self { listener, socket: socket.to_owned(), is_passed: false, _lock: lock })
     }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        let _ = unlink(&self.socket);
+        if !self.is_passed {
+            let _ = unlink(&self.socket);
+        }
     }
 }
+
+/// The lock of whoever listens there.
+fn lock_beside(socket: &Path) -> Result<File, AgentError> {
+    let lock_file = socket.with_extension("lock");
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let lock = open(&lock_file, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|error| AgentError::System(lock_file.clone(), error.into()))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock.into()),
+        Err(Errno::WOULDBLOCK) => Err(AgentError::Running(socket.to_owned())),
+        Err(error) => Err(AgentError::System(lock_file, error.into())),
+    }
+}
+
+/// The descriptor of sd_listen_fds(3).
+const FIRST_PASSED: i32 = 3;

@@ -33,12 +33,15 @@ impl Conversation<'_> {
             None => None,
             Some(Value::Inline(secret)) => Some(Found::Short(secret)),
             Some(Value::Attachment(reader)) => {
-                let mut open = lock(&self.connection.open);
-                if open.values.len() >= VALUES {
-                    return Err(told("agent-busy", 7, "too many values are open on this connection"));
-                }
-                let (handle, length) = (open.next(), reader.length());
-                open.values.insert(handle, (real, reader));
+                let length = reader.length();
+                let handle = self.keep(&real, |open| {
+                    if open.values.len() >= VALUES {
+                        return Err(told("agent-busy", 7, "too many values are open on this connection"));
+                    }
+                    let handle = open.next();
+                    open.values.insert(handle, (real.clone(), reader));
+                    Ok(handle)
+                })?;
                 Some(Found::Long { handle, length })
             }
         })
@@ -133,6 +136,7 @@ impl Conversation<'_> {
     pub(super) fn read(&mut self, handle: u64) -> Result<(), Refusal> {
         let taken = lock(&self.connection.open).values.remove(&handle);
         let Some((real, mut reader)) = taken else { return Err(bad_request("no value has this number")) };
+        self.connection.is_about(&real);
         let mut bytes = Zeroizing::new(vec![0; PART]);
         let mut length = 0;
         while length < bytes.len() {
@@ -146,9 +150,11 @@ impl Conversation<'_> {
             }
         }
         bytes.truncate(length);
-        // Unless it was locked meanwhile.
-        if length > 0 && lock(&self.server.held).contains_key(&real) {
-            lock(&self.connection.open).values.insert(handle, (real, reader));
+        if length > 0 {
+            self.keep(&real, |open| {
+                open.values.insert(handle, (real.clone(), reader));
+                Ok(())
+            })?;
         }
         self.result(&message::Chunk { bytes: Bytes(Secret::from(bytes)) })
     }

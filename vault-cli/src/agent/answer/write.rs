@@ -10,6 +10,7 @@ use vault_core::vault::edit::{NewValue, Outcome, Pick, Update};
 use zeroize::Zeroizing;
 
 use super::{Conversation, DEADLINE, Refusal, Told, VALUES, bad_request, told};
+use crate::agent::held::real;
 use crate::agent::link::Frames;
 use crate::agent::server::lock;
 use crate::session::{Change, Committed, Expect, Session};
@@ -17,6 +18,9 @@ use crate::session::{Change, Committed, Expect, Session};
 impl Conversation<'_> {
     pub(super) fn stage(&mut self, stage: message::Stage) -> Result<(), Refusal> {
         let mut open = lock(&self.connection.open);
+        if lock(&self.server.held).is_empty() {
+            return Err(told("agent-locked", 4, "the agent holds no vault"));
+        }
         open.staged_bytes += stage.changes.iter().map(change_size).sum::<usize>();
         if open.staged_bytes > STAGED {
             (open.staged, open.staged_bytes) = (Vec::new(), 0);
@@ -38,6 +42,11 @@ impl Conversation<'_> {
         let (staged, mut attached) = {
             let mut open = lock(&self.connection.open);
             open.staged_bytes = 0;
+            if std::mem::take(&mut open.is_spoilt) {
+                (open.staged, open.attached) = Default::default();
+                let why = "what was to be stored was forgotten when a vault was locked; nothing was stored";
+                return Err(told("agent-locked", 4, why));
+            }
             (std::mem::take(&mut open.staged), std::mem::take(&mut open.attached))
         };
         let changes = staged.into_iter().chain(commit.changes.unwrap_or_default());
@@ -57,6 +66,7 @@ impl Conversation<'_> {
 
     pub(super) fn attach(&mut self, attach: &message::Attach) -> Result<(), Refusal> {
         let vault = self.vault(&attach.vault, None).map(drop);
+        self.connection.receives();
         let mut incoming =
             Parts { frames: &mut self.frames, part: Zeroizing::new(Vec::new()), at: 0, end: None };
         let mut length = 0;
@@ -68,16 +78,20 @@ impl Conversation<'_> {
         let rest = io::copy(&mut incoming, &mut io::sink());
         let is_whole = matches!(incoming.end, Some(true));
         if rest.is_err() || !is_whole {
+            // Either the client went, or the vault was locked while its value came in.
+            self.vault(&attach.vault, None)?;
             return Err(Refusal::Gone);
         }
         let value = result?;
-        let mut open = lock(&self.connection.open);
-        if open.attached.len() >= VALUES {
-            return Err(told("agent-busy", 7, "too many values wait to be stored on this connection"));
-        }
-        let handle = open.next();
-        open.attached.insert(handle, value);
-        drop(open);
+        let real = real(attach.vault.path()).unwrap_or_default();
+        let handle = self.keep(&real, |open| {
+            if open.attached.len() >= VALUES {
+                return Err(told("agent-busy", 7, "too many values wait to be stored on this connection"));
+            }
+            let handle = open.next();
+            open.attached.insert(handle, value);
+            Ok(handle)
+        })?;
         self.result(&message::Attached { handle, length })
     }
 }
