@@ -251,6 +251,7 @@ impl<'a> Conversation<'a> {
             }
             Request::Open(open) => self.open(&open),
             Request::Log(it) => self.log(&it),
+            Request::Differ(it) => self.differ(&it),
             Request::Compact(compact) => {
                 let pages = match compact.pages {
                     None => None,

@@ -1,13 +1,16 @@
 //! Frames on a connection: what is common to both ends, and the client's end.
 
-use std::io::{self, IoSliceMut, Write};
+use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use minicbor::Decode;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
 use vault_core::agent::message::{self, Hello, Use, VaultPath, Welcome};
 use vault_core::agent::{self, FrameError, ReplyKind, Request, VERSIONS};
 use vault_core::secret::Secret;
@@ -180,6 +183,32 @@ impl Link {
     ) -> Result<T, AgentError> {
         self.send(request)?;
         self.result(part)
+    }
+
+    /// Asks about a file that is open here, and gives the result.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub(crate) fn call_about<T: for<'b> Decode<'b, ()>>(
+        &mut self,
+        request: &Request,
+        file: impl AsFd,
+    ) -> Result<T, AgentError> {
+        let stream = self.frames.stream();
+        if let Some(hello) = self.hello.take() {
+            (&mut &*stream).write_all(hello.expose()).map_err(AgentError::Lost)?;
+        }
+        let frame = agent::request(request).map_err(AgentError::Frame)?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let files = [file.as_fd()];
+        control.push(SendAncillaryMessage::ScmRights(&files));
+        let parts = [IoSlice::new(frame.expose())];
+        // With the first byte; the rest may need further calls.
+        let sent = sendmsg(stream, &parts, &mut control, SendFlags::NOSIGNAL);
+        let sent = sent.map_err(|error| AgentError::Lost(error.into()))?;
+        (&mut &*stream).write_all(&frame.expose()[sent..]).map_err(AgentError::Lost)?;
+        self.result(|_| Ok(()))
     }
 
     /// Sends a request whose result comes later.

@@ -15,9 +15,11 @@ use super::AgentError;
 use crate::context::Environment;
 
 /// Places where an agent may be, in order.
+#[derive(Clone)]
 pub(crate) struct Places(Vec<Place>);
 
 /// One of them.
+#[derive(Clone)]
 pub(super) struct Place {
     pub(super) socket: PathBuf,
     /// It was named, and no other is looked at.

@@ -5,11 +5,13 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use vault_core::agent::differ::{self, Become, Parts};
 use vault_core::agent::message::{self, Bytes, ChangesBytes, Done, Found, Listed, LogEntry, MetaBytes};
 use vault_core::agent::{PART, ReplyKind};
 use vault_core::format::entry::{EntryName, Meta};
 use vault_core::secret::Secret;
 use vault_core::vault::Value;
+use vault_core::vault::diff::{Change, Difference};
 use zeroize::Zeroizing;
 
 use super::{Conversation, Refusal, VALUES, bad_request, told};
@@ -133,6 +135,19 @@ impl Conversation<'_> {
         self.result(&message::LogLabels { labels: log.labels.into_iter().collect() })
     }
 
+    pub(super) fn differ(&mut self, it: &message::Differ) -> Result<(), Refusal> {
+        let (_, _, older, _) = self.vault(&it.vault, Some(it.older))?;
+        let (_, _, newer, _) = self.vault(&it.vault, Some(it.newer))?;
+        let [older, newer] = [older, newer].map(|state| Local::of(it.vault.path(), state));
+        let differences = newer.differences(&older)?;
+        // Names have up to 1,024 bytes, and there may be 64 fields and 256 attributes of 128 or less.
+        for some in differences.chunks(DIFFERENCES) {
+            let differences = some.iter().map(wire_difference).collect();
+            self.send(ReplyKind::Part, &message::DifferencesPart { differences })?;
+        }
+        self.result(&Done {})
+    }
+
     pub(super) fn read(&mut self, handle: u64) -> Result<(), Refusal> {
         let taken = lock(&self.connection.open).values.remove(&handle);
         let Some((real, mut reader)) = taken else { return Err(bad_request("no value has this number")) };
@@ -175,6 +190,26 @@ fn few(session: &mut Local, names: &BTreeSet<EntryName>) -> Result<Vec<Opened>, 
     Ok(all)
 }
 
+fn wire_difference(it: &Difference) -> differ::Difference {
+    let becomes = |change: &Change| match change {
+        Change::Added => Become::Added,
+        Change::Removed => Become::Removed,
+        Change::Changed => Become::Changed,
+    };
+    let parts = |parts: &BTreeMap<String, Change>| {
+        Parts::some(parts.iter().map(|(name, change)| (name.clone(), becomes(change))).collect())
+    };
+    differ::Difference {
+        name: it.name.clone(),
+        change: becomes(&it.change),
+        former: it.former.clone(),
+        fields: parts(&it.fields),
+        attributes: parts(&it.attributes),
+        expires: it.expires.as_ref().map(becomes),
+        conflict: it.conflict.as_ref().map(becomes),
+    }
+}
+
 /// About how many bytes this takes in a message.
 fn meta_size(meta: &Meta) -> usize {
     let attributes = meta.attributes.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>();
@@ -183,5 +218,7 @@ fn meta_size(meta: &Meta) -> usize {
     64 + meta.name.as_str().len() + attributes + fields + alternatives
 }
 
+/// Of so many a message has room, however large they are.
+const DIFFERENCES: usize = 16;
 /// So many entries are looked up one by one.
 const FEW: usize = 64;
