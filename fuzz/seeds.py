@@ -42,7 +42,45 @@ def writer():
     return vault
 
 
+def agent_messages():
+    """Of docs/agent-protocol.md: every kind of request, and contents of replies."""
+    vault, name = b"/home/me/secrets.vault", "github/token"
+    facts = {1: 57, 2: 12, 3: 1, 4: "me", 5: 58, 6: 1}
+    meta = cbor({1: name, 2: {"url": "u"}, 3: {"secret": [0, 0]}, 4: 1, 5: 2, 6: 3})
+    changes = [
+        [0, {1: name, 2: {"pin": None, "secret": b"s", "file": 3}, 3: {"bb": None, "url": "u"}, 4: None, 5: [0]}],
+        [0, {1: name, 4: 9, 5: [1, "secret"]}],
+        [0, {1: name, 2: {"secret": b""}, 5: [2, "secret", b"was"]}],
+        [1, name], [2, name, "other"], [3, name, "other"], [4, name, 1], [4, name, None],
+    ]
+    unlock = {1: vault, 2: [[0, b"correct horse"], [1, b"AGE-SECRET-KEY-1\n"], [2, b"vault-machine-key"], [3, b"code"]],
+              3: 28800, 4: 600, 5: "me", 6: 1 << 20, 7: True}
+    requests = [
+        [0, {1: [1, 2], 2: "vault 0.1.0"}], [1, {}], [2, unlock], [2, {1: vault, 2: [[0, b"x"]]}], [3, {}], [3, {1: vault}], [4, {}],
+        [5, {1: vault}], [6, {1: vault, 2: 7, 3: name, 4: "secret"}], [7, {1: vault, 3: name}], [8, {1: vault, 2: 7}],
+        [9, {1: vault, 3: {"service": "x", "username": "me"}, 4: ["url"]}], [10, {1: vault, 2: 7, 3: [name, "other"]}], [10, {1: vault}],
+        [11, {1: vault, 2: "ann", 3: changes}], [11, {1: vault, 2: "ann"}], [12, {1: changes}], [13, {1: vault, 2: 1 << 30}],
+        [14, {1: b"part"}], [14, {1: b""}], [15, {1: 3}], [16, {1: 3, 2: 7}], [17, {1: vault}], [18, {1: vault, 2: b"/tmp/older.vault"}],
+        [19, {1: vault, 2: "ann", 3: 4096}], [20, {1: vault}], [21, {1: vault, 2: 7, 3: name, 4: 0, 5: "secret"}], [40, {}],
+    ]
+    record = [b"\2" * 16, 2, [b"\1" * 16], False, True, cbor({1: 1, 2: "ann", 4: [{1: 0, 2: name, 4: ["secret"]}]})]
+    results = [
+        {1: 1, 2: "vault 0.1.0", 3: 4242}, {1: "vault 0.1.0", 2: 4242, 3: 2, 4: [{1: vault, 2: facts, 3: 3600, 4: 60}], 5: 2}, facts, {},
+        {1: meta, 2: b"s"}, {1: meta, 2: [3, 700_000]}, {1: [meta, meta]}, {1: [[meta, {"file": [70_000], "secret": b"s"}]]},
+        {1: [0, 1], 2: 58}, {1: 3, 2: 700_000}, {1: b"part"}, {1: 7, 2: facts}, {1: 100, 2: 1, 3: 57, 4: 300_000},
+        {1: [[b"\2" * 16, "me"]]}, {1: b"".join(cbor(record) for _ in range(2))}, {1: 1, 99: [None, "not known"]},
+    ]
+    error = {1: "agent-locked", 2: 4, 3: "the agent does not hold this vault", 4: ["vault unlock"], 5: ["why"]}
+    replies = [[kind, result] for result in results for kind in (0, 2)] + [[1, error], [1, {1: "x", 2: 1, 3: ""}]]
+    for message in requests + replies:
+        keep("agent", cbor(message))
+    first = cbor(requests[0])
+    keep("agent", len(first).to_bytes(4) + first)
+    keep("agent", cbor(record) + cbor(record))
+
+
 def main():
+    agent_messages()
     id16 = b"\2" * 16
     links = [
         {1: id16, 2: [b"\1" * 16], 3: 2, 4: [[0, [b"\1" * 16], b"t" * 32]]},

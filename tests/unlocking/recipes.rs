@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 
 use super::{Ran, World, age_identity, fed, status};
 use crate::documents::read;
@@ -38,7 +39,28 @@ fn sh(world: &World, recipe: &str, variables: &[(&str, &str)]) -> Ran {
 #[test]
 fn every_recipe_is_run_by_a_test() {
     let names: Vec<String> = recipes().into_keys().collect();
-    assert_eq!(names, ["ci", "ci-identity", "container", "cron", "systemd", "systemd-creds"]);
+    assert_eq!(names, ["agent", "ci", "ci-identity", "container", "cron", "systemd", "systemd-creds"]);
+}
+
+#[test]
+fn the_recipe_for_the_agent() {
+    let world = World::new();
+    let runtime = world.path("run");
+    fs::DirBuilder::new().mode(0o700).create(&runtime).unwrap();
+    fs::write(world.path("passphrase"), "orbit velvet canyon maple").unwrap();
+    let init = ["init", "--new-passphrase-file", "passphrase", "--kdf-memory", "19MiB"];
+    world.ok("vault", &init);
+    fed(world.command("vault").args(["--passphrase-file", "passphrase", "set", "db/password"]), b"s3cret")
+        .expect(0);
+    let variables =
+        [("PASSPHRASE", "orbit velvet canyon maple"), ("XDG_RUNTIME_DIR", runtime.to_str().unwrap())];
+    let ran = sh(&world, &recipes()["agent"], &variables);
+    let after = sh(&world, "vault get db/password", &variables);
+    let wrong = sh(&world, &recipes()["agent"], &[("PASSPHRASE", "another one"), variables[1]]);
+    sh(&world, "vault agent stop", &variables).expect(0);
+    assert_eq!(ran.expect(0).stdout, "s3cret");
+    after.says(4, "locked");
+    wrong.says(5, "wrong passphrase");
 }
 
 #[test]
