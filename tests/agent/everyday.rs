@@ -137,7 +137,7 @@ fn it_says_which_version_it_speaks_and_refuses_what_it_does_not_know() {
 fn an_unlock_whose_client_gave_up_unlocks_nothing() {
     let agent = AgentHome::new();
     let slow =
-        ["init", "--file", "slow.vault", "--kdf-memory", "512MiB", "--passphrase-file", "../passphrase"];
+        ["init", "--file", "slow.vault", "--kdf-memory", "96MiB", "--passphrase-file", "../passphrase"];
     agent.vault(slow).ok();
     agent.vault(["agent"]).ok();
     let vault = message::VaultPath::new(&agent.home.work().join("slow.vault")).unwrap();

@@ -319,12 +319,10 @@ fn a_lock_waits_for_requests_that_have_keys_but_not_for_ever() {
     let secrets = secrets(&agent);
     // A client that asks for much, and reads nothing of it.
     let mut greedy = agent.connect();
-    for number in 0..20 {
-        agent.vault(["set", "--raw", &format!("many/{number}")]).stdin(VALUE.repeat(1_000)).ok();
-    }
-    for _ in 0..20 {
-        greedy.send(&Request::Entries(message::Entries { vault: named(&agent), state: None, names: None }));
-    }
+    let many: String = (0..400).map(|number| format!("N{number}={}\n", VALUE.repeat(100))).collect();
+    std::fs::write(agent.home.beside("many.env"), many).unwrap();
+    agent.vault(["import", "../many.env", "--prefix", "many/"]).ok();
+    greedy.send(&Request::Entries(message::Entries { vault: named(&agent), state: None, names: None }));
     until("its answer is stuck", || Memory::of(pid).copies(VALUE.as_bytes()).len() > 1_000);
     let start = Instant::now();
     agent.vault(["lock"]).ok().says("locked 1 vault");

@@ -77,7 +77,7 @@ fn in_every_container_the_agent_serves_or_says_why_it_cannot() {
             for step in [run, as_file] {
                 refuses(name, step, 125, "is locked and there is no terminal");
             }
-            assert_eq!(*lock, ok("vault: nothing was unlocked"), "{name}");
+            assert_eq!(*lock, ok("nothing was unlocked"), "{name}");
             refuses(name, stop, 3, "no agent runs");
             continue;
         }

@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, flock, lstat, mkdir, open, stat, unlink};
+use rustix::fs::{
+    Access, FileType, FlockOperation, Mode, OFlags, Stat, access, flock, lstat, mkdir, open, stat, unlink,
+};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
@@ -170,6 +172,23 @@ pub(super) struct Bound {
 }
 
 impl Bound {
+    /// Fails if no place passes the checks, nor can be made to.
+    pub(super) fn check(places: &Places) -> Result<(), AgentError> {
+        let mut unfit = Vec::new();
+        for place in places.all() {
+            if !place.named {
+                let _ = mkdir(place.folder(), Mode::RWXU);
+            }
+            match place.check_folder() {
+                Ok(()) if access(place.folder(), Access::WRITE_OK) != Err(Errno::ROFS) => return Ok(()),
+                Ok(()) => unfit.push((place.socket.clone(), "it cannot be written to")),
+                Err(Unfit::Missing) => unfit.push((place.socket.clone(), "there is no such folder")),
+                Err(Unfit::Wrong(why)) => unfit.push((place.socket.clone(), why)),
+            }
+        }
+        Err(AgentError::NoFolder(unfit))
+    }
+
     /// The first place that passes the checks, or can be made to.
     pub(super) fn bind(places: &Places) -> Result<Self, AgentError> {
         let mut unfit = Vec::new();

@@ -41,16 +41,17 @@ impl States {
         Self::begin(run, path, first, agent, true)
     }
 
-    /// The same, and nobody is asked, whatever is found.
+    /// The same, and nobody is asked, whatever is found. `path` is for errors; an agent holds the vault at `place`.
     ///
     /// # Errors
     /// As [`session::credentials`].
     pub(super) fn without_asking(
         run: &mut Run<'_>,
         path: &Path,
+        place: &Path,
         first: &LockedVault,
     ) -> Result<Option<Self>, Failure> {
-        let agent = run.of_agent(path)?;
+        let agent = run.of_agent(place)?;
         if agent.is_none() && !is_named(run) {
             return Ok(None);
         }

@@ -75,7 +75,7 @@ fn structure(locked: &LockedVault) -> Vec<String> {
 }
 
 fn with_key(run: &mut Run<'_>, path: &Path, state: State) -> Result<Option<Vec<String>>, Failure> {
-    let Some(mut states) = States::without_asking(run, path, &state.vault)? else { return Ok(None) };
+    let Some(mut states) = States::without_asking(run, path, path, &state.vault)? else { return Ok(None) };
     let number = match states.unlock(run, state) {
         // The agent's vault is another one.
         Err(Failure::Session(error)) if matches!(*error, SessionError::Locked { .. }) => return Ok(None),
