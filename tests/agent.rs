@@ -8,6 +8,7 @@ mod everyday;
 mod home;
 mod lease;
 mod memory;
+mod named;
 mod pins;
 mod scan;
 mod sources;

@@ -2,6 +2,7 @@
 
 mod git;
 mod slots;
+mod source;
 
 use std::ffi::OsString;
 use std::io;
@@ -27,6 +28,7 @@ use crate::template::{FormError, Reference, ReferenceError, TemplateError, Templ
 
 pub(crate) use git::GitFailure;
 pub(crate) use slots::SlotFailure;
+pub(crate) use source::SourceFailure;
 
 /// Why a command did not do what it was asked to do.
 #[non_exhaustive]
@@ -202,6 +204,8 @@ pub(crate) enum Failure {
     ItemTooLong(ItemTooLong),
     /// Python's keyring was switched off by the user.
     KeyringDisabled,
+    /// Moving passwords from a keyring.
+    Source(SourceFailure),
     /// Opening, changing or saving the vault.
     Session(Box<SessionError>),
     /// Asking git, merging, picking.
@@ -227,6 +231,8 @@ pub(crate) enum Failure {
     Warning(Warning),
     /// Ctrl-C.
     Interrupted,
+    /// This signal came, and everything was put away first.
+    Ended(u8),
 }
 
 /// Why an entry cannot be a file.
@@ -288,6 +294,8 @@ pub(crate) enum LaunchError {
     NoProgram(OsString),
     /// The program cannot be executed.
     NotExecutable(OsString, io::Error),
+    /// The program was started, and how it ended is not known.
+    Lost(OsString, io::Error),
 }
 
 /// What is wrong with a value for a variable.
@@ -306,7 +314,8 @@ impl Failure {
     pub(crate) fn before_start(self) -> Self {
         match self {
             // These end in their own way.
-            Self::Interrupted | Self::Output(OutputError::BrokenPipe) => self,
+            Self::Interrupted | Self::Ended(_) | Self::Output(OutputError::BrokenPipe) => self,
+            Self::Launch(LaunchError::Lost(..)) => self,
             Self::Usage(error) if !error.use_stderr() => Self::Usage(error),
             other => Self::BeforeStart(Box::new(other)),
         }
@@ -346,6 +355,7 @@ from! {
     OutputError => Output,
     AlphabetError => Alphabet,
     SlotFailure => Slot,
+    SourceFailure => Source,
     NewSlotError => NewSlot,
     EditorError => Editor,
     GitFailure => Git,

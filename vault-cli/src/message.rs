@@ -6,6 +6,7 @@ mod git;
 mod launch;
 mod session;
 mod slots;
+mod source;
 mod text;
 mod usage;
 
@@ -120,6 +121,10 @@ pub(crate) enum Warning {
     WeakPassphrase,
     /// Slots were added or removed since this machine last looked.
     SlotsChanged(PathBuf, Vec<SlotNews>),
+    /// Something of a keyring was not imported: what, and why.
+    NotImported(String, String),
+    /// Something was imported, and is still in its keyring: what, and why.
+    NotDeleted(String, String),
     /// The line that keeps git from changing line ends is not there.
     NoAttributes(String),
 }
@@ -213,7 +218,12 @@ impl Voice {
     /// # Errors
     /// What is reported in another way: Ctrl-C, a closed pipe.
     pub(crate) fn briefly(self, failure: Failure) -> Result<Exit, Failure> {
-        if self.json || matches!(failure, Failure::Output(OutputError::BrokenPipe) | Failure::Interrupted) {
+        if self.json
+            || matches!(
+                failure,
+                Failure::Output(OutputError::BrokenPipe) | Failure::Interrupted | Failure::Ended(_)
+            )
+        {
             return Err(failure);
         }
         let message = text::message(&failure);
@@ -226,6 +236,7 @@ impl Voice {
             // The shell shows the same for a program that was killed by the signal.
             Failure::Output(OutputError::BrokenPipe) => return Exit::Signal(13).code(),
             Failure::Interrupted => return harden::die_interrupted(),
+            Failure::Ended(number) => return Exit::Signal(*number).code(),
             Failure::Usage(error) if !error.use_stderr() => {
                 return match Output::of_process().text(&error.render().to_string()) {
                     Ok(()) => Exit::Ok.code(),
