@@ -185,6 +185,20 @@ impl Run<'_> {
         Ok((path, session))
     }
 
+    /// As [`Run::open`], where it is known what will be read.
+    fn open_to_read(
+        &mut self,
+        name: &EntryName,
+        field: &str,
+    ) -> Result<(PathBuf, Box<dyn Session>), Failure> {
+        let path = self.location()?.path;
+        let session: Box<dyn Session> = match self.of_agent_to_read(&path, Some((name, field)))? {
+            Some(session) => Box::new(session),
+            None => Box::new(self.unlock(&path)?),
+        };
+        Ok((path, session))
+    }
+
     /// Opens the vault at this path, wherever its keys are.
     fn open_at(&mut self, path: &Path) -> Result<Box<dyn Session>, Failure> {
         Ok(match self.of_agent(path)? {
@@ -195,6 +209,14 @@ impl Run<'_> {
 
     /// The agent's session of this vault: if one holds it, and nobody said how to unlock here.
     pub(crate) fn of_agent(&self, path: &Path) -> Result<Option<Remote>, Failure> {
+        self.of_agent_to_read(path, None)
+    }
+
+    fn of_agent_to_read(
+        &self,
+        path: &Path,
+        first: Option<(&EntryName, &str)>,
+    ) -> Result<Option<Remote>, Failure> {
         let unlock = &self.global.unlock;
         if self.global.no_agent
             || !unlock.options().is_empty()
@@ -207,7 +229,7 @@ impl Run<'_> {
             let id = session::open_locked(path)?.id();
             self.pins(path)?.check_id(id).map_err(|error| SessionError::pin(path, error))?;
         }
-        match Remote::find(Places::of(&self.environment), path, self.environment.author()) {
+        match Remote::find(Places::of(&self.environment), path, self.environment.author(), first) {
             Ok(session) => {
                 if let Some((generation, seen)) = session.as_ref().and_then(Remote::older) {
                     self.voice.warn(Warning::OlderThanSeen { path: path.to_owned(), generation, seen })?;
@@ -272,7 +294,7 @@ impl Run<'_> {
             let label = skipped.label.as_str().to_owned();
             self.voice.warn(Warning::SlotUnavailable(label, skipped.why.clone()))?;
         }
-        Ok((self.ready(path, session, credentials.sources), credentials.all))
+        Ok((self.ready(session, credentials.sources), credentials.all))
     }
 
     /// Unlocks with the keyring of the system; if that is not possible, says why and gives the vault back, for somebody to be
@@ -285,7 +307,7 @@ impl Run<'_> {
         policy: &UnlockPolicy,
     ) -> Result<Result<Local, LockedVault>, Failure> {
         let still = match locked.unlock(&[keyring], policy) {
-            Ok(vault) => return Ok(Ok(self.ready(path, Local::of(path, vault), vec!["the OS keyring"]))),
+            Ok(vault) => return Ok(Ok(self.ready(Local::of(path, vault), vec!["the OS keyring"]))),
             Err(still) => *still,
         };
         let can_go_on = matches!(
@@ -303,12 +325,12 @@ impl Run<'_> {
     }
 
     /// A session that knows who is at work.
-    fn ready(&self, path: &Path, session: Local, sources: Vec<&'static str>) -> Local {
+    fn ready(&self, session: Local, sources: Vec<&'static str>) -> Local {
         session
             .by(self.environment.author(), self.now)
             .with_sources(sources)
             .telling(self.voice)
-            .restarting_beyond(context::longest_log(path))
+            .restarting_beyond(context::longest_log)
     }
 
     /// Whether an option or a variable names what to unlock with, so that nobody is asked.
