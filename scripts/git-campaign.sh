@@ -5,5 +5,5 @@ set -eu
 cd "$(dirname "$0")/.."
 export VAULT_GIT_HISTORIES="${1:-1000}"
 export VAULT_KEYED_HISTORIES="$((VAULT_GIT_HISTORIES * 5))"
-cargo build --workspace --bins # one history in four has the program as git's merge driver
-exec cargo test -p vault-tests --test all -- --nocapture --test-threads 1 git::histories git::keyed git::rates
+# It builds the program, too: one history in four has it as git's merge driver.
+exec cargo nextest run --workspace --no-capture -E 'test(/^git::(histories|keyed|rates)::/)'

@@ -4,4 +4,4 @@
 set -eu
 cd "$(dirname "$0")/.."
 export VAULT_GROWTH_COMMITS="${1:-1000}"
-exec cargo test -p vault-tests --test all -- --nocapture gitread::growth
+exec cargo nextest run --workspace --no-capture -E 'test(/^gitread::growth::/)'

@@ -14,8 +14,6 @@ fi
 if [ -n "${VAULT_MACHINE_KEY:-}" ]; then
     vault check --no-input
     vault scan --no-input
-    token=$(vault get --no-input deploy/token)
-    # The variable is not for the programs that are started from here on.
-    unset VAULT_MACHINE_KEY
-    DEPLOY_TOKEN=$token "${DEPLOY:-./deploy.sh}"
+    # The program gets the value and not the key, and "***" stands in the job's log where it prints the value.
+    vault run --no-input --mask --env DEPLOY_TOKEN=deploy/token -- "${DEPLOY:-./deploy.sh}"
 fi

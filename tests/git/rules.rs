@@ -80,6 +80,82 @@ fn removed_here_and_changed_there_stays_and_asks() {
 }
 
 #[test]
+fn slots_added_on_both_sides_all_open_the_vault_and_labels_that_clash_are_made_longer() {
+    let team = Team::new();
+    let desk = team.desk();
+    let [ann, bob] = ["ann.key", "bob.key"].map(|file| team.age_identity(file));
+    on_side(&desk, &|| drop(desk.vault(&["slot", "add", "--age", &bob, "--label", "new", "--yes"]).ends(0)));
+    desk.vault(&["slot", "add", "--age", &ann, "--label", "new", "--yes"]).ends(0);
+    desk.commit("here");
+    desk.git(&["merge", "--no-edit", "side"]).ends(0);
+    desk.is_good();
+    for key in ["ann.key", "bob.key"] {
+        assert_eq!(desk.of(key).get("entry/0"), "first-value-0");
+    }
+    let slots = String::from_utf8(desk.vault(&["slot", "list"]).ends(0).stdout).unwrap();
+    let labels: Vec<&str> = slots.split_whitespace().filter(|word| word.starts_with("new")).collect();
+    assert!(labels.contains(&"new") && labels.iter().any(|label| label.starts_with("new-")), "{slots}");
+}
+
+#[test]
+fn changes_beside_a_rotation_are_sealed_for_the_new_key_whichever_side_rotates() {
+    for ours_rotates in [true, false] {
+        let team = Team::with_identity();
+        let desk = team.desk();
+        let old = id(&desk, "HEAD");
+        let rotate = || drop(desk.vault(&["rotate", "--yes"]).ends(0));
+        let change = || {
+            desk.set("entry/0", "changed-beside");
+            desk.set("new", "made-beside");
+            desk.vault(&["remove", "entry/5"]).ends(0);
+            desk.vault(&["rename", "entry/4", "renamed"]).ends(0);
+        };
+        let (here, there): (&dyn Fn(), &dyn Fn()) =
+            if ours_rotates { (&rotate, &change) } else { (&change, &rotate) };
+        on_side(&desk, there);
+        here();
+        desk.commit("here");
+        let rotated = id(&desk, if ours_rotates { "main" } else { "side" });
+        assert_ne!(rotated, old);
+        // As text it cannot be merged; with the key it is, for the new one.
+        desk.locked().git(&["merge", "--no-edit", "side"]).ends(1).says("somebody who can open the vault");
+        desk.git(&["merge", "--abort"]).ends(0);
+        desk.git(&["merge", "--no-edit", "side"]).ends(0).says("with the key");
+        assert_eq!(id(&desk, "HEAD"), rotated);
+        desk.is_good();
+        assert_eq!(desk.get("entry/0"), "changed-beside");
+        assert_eq!(desk.get("new"), "made-beside");
+        assert_eq!(desk.get("renamed"), "first-value-4");
+        assert_eq!(desk.get("entry/1"), "first-value-1");
+        desk.vault(&["get", "entry/5"]).ends(3);
+        // Both go on from here, and meet again.
+        on_side(&desk, &|| desk.set("entry/2", "second-round"));
+        desk.save("entry/3", "also-second");
+        desk.git(&["merge", "--no-edit", "side"]).ends(0);
+        desk.is_good();
+        assert_eq!(desk.get("entry/2"), "second-round");
+    }
+}
+
+#[test]
+fn a_rotation_on_both_sides_is_refused_with_how_to_go_on() {
+    let team = Team::with_identity();
+    let desk = team.desk();
+    on_side(&desk, &|| drop(desk.vault(&["rotate", "--yes"]).ends(0)));
+    desk.vault(&["rotate", "--yes"]).ends(0);
+    desk.commit("here");
+    desk.git(&["merge", "--no-edit", "side"]).ends(1).says("both sides restarted").says("git merge --abort");
+    desk.git(&["merge", "--abort"]).ends(0);
+    desk.is_good();
+}
+
+/// The vault's id in a commit.
+fn id(desk: &Desk<'_>, revision: &str) -> String {
+    let text = desk.git(&["show", &format!("{revision}:secrets.vault")]).ends(0).said;
+    text.lines().nth(1).unwrap().to_owned()
+}
+
+#[test]
 fn two_vaults_are_never_merged() {
     let team = Team::new();
     let desk = team.desk();

@@ -60,6 +60,27 @@ fn other_lines_and_settings_are_left_as_they_are() {
 }
 
 #[test]
+fn settings_for_small_packs_are_asked_for_shown_and_taken_back() {
+    let team = Team::bare();
+    let desk = team.desk();
+    desk.vault(&["git", "setup", "--yes", "--no-hook"]).ends(0);
+    assert_eq!(setting(&desk, "pack.depth"), "", "nobody asked for it");
+    desk.vault(&["git", "setup", "--yes", "--no-hook", "--small-packs"])
+        .ends(0)
+        .says("git config pack.depth \"1000\"")
+        .says("git config pack.threads \"1\"");
+    assert_eq!((setting(&desk, "pack.depth"), setting(&desk, "pack.threads")), ("1000".into(), "1".into()));
+    // A number of somebody's own stays, both ways.
+    desk.git(&["config", "pack.threads", "2"]).ends(0);
+    desk.vault(&["git", "setup", "--yes", "--small-packs", "--no-hook"])
+        .ends(0)
+        .says("pack.threads is \"2\" here");
+    desk.vault(&["git", "setup", "--remove", "--yes"]).ends(0);
+    assert_eq!((setting(&desk, "pack.depth"), setting(&desk, "pack.threads")), (String::new(), "2".into()));
+    assert_eq!(setting(&desk, "gc.aggressiveDepth"), "");
+}
+
+#[test]
 fn a_hook_of_somebody_else_is_never_touched() {
     let team = Team::bare();
     let desk = team.desk();

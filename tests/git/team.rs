@@ -17,7 +17,8 @@ pub(super) struct Team {
 pub(super) struct Desk<'t> {
     pub(super) team: &'t Team,
     pub(super) folder: PathBuf,
-    has_key: bool,
+    /// The variable and the file that it names; nothing for somebody who cannot open the vault.
+    key: Option<(&'static str, &'static str)>,
 }
 
 /// What a command left.
@@ -45,7 +46,19 @@ impl Ran {
 impl Team {
     /// A repository with a vault of some entries, set up, its first commit made.
     pub(super) fn new() -> Self {
-        let team = Self::bare();
+        Self::bare().begun()
+    }
+
+    /// The same with a vault for an age identity, which stays what opens it when the master key is rotated.
+    pub(super) fn with_identity() -> Self {
+        let team = Self::empty();
+        let recipient = team.age_identity(AGE);
+        team.desk().vault(&["init", "--age", &recipient]).ends(0);
+        team.begun()
+    }
+
+    fn begun(self) -> Self {
+        let team = self;
         let desk = team.desk();
         desk.vault(&["git", "setup", "--yes", "--no-hook"]).ends(0);
         for number in 0..6 {
@@ -57,6 +70,16 @@ impl Team {
 
     /// With a vault, and nothing set up or committed.
     pub(super) fn bare() -> Self {
+        let team = Self::empty();
+        // It is not scanned: it prints the key.
+        let made = team.desk().run(&program(), &["init", "--machine"]);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        std::fs::write(team.path("key"), made.stdout).unwrap();
+        team
+    }
+
+    /// A repository with nothing in it.
+    fn empty() -> Self {
         let memory = Path::new("/dev/shm");
         let root = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let team = Self { root: root.unwrap(), values: RefCell::default() };
@@ -64,10 +87,6 @@ impl Team {
         std::fs::create_dir(&desk.folder).unwrap();
         std::fs::create_dir(team.path("home")).unwrap();
         desk.git(&["init", "-q", "--template=", "-b", "main"]).ends(0);
-        // It is not scanned: it prints the key.
-        let made = desk.run(&program(), &["init", "--machine"]);
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        std::fs::write(team.path("key"), made.stdout).unwrap();
         team
     }
 
@@ -81,9 +100,24 @@ impl Team {
     }
 
     pub(super) fn desk_at(&self, folder: &str) -> Desk<'_> {
-        Desk { team: self, folder: self.path(folder), has_key: true }
+        let key = if self.path(AGE).exists() { ("VAULT_IDENTITY_FILE", AGE) } else { MACHINE };
+        Desk { team: self, folder: self.path(folder), key: Some(key) }
+    }
+
+    /// A new age identity in this file; its recipient.
+    pub(super) fn age_identity(&self, file: &str) -> String {
+        let keygen = |arguments: &[&str]| {
+            let output = Command::new("age-keygen").args(arguments).arg(self.path(file)).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        keygen(&["-o"]);
+        keygen(&["-y"])
     }
 }
+
+const MACHINE: (&str, &str) = ("VAULT_MACHINE_KEY_FILE", "key");
+const AGE: &str = "age.key";
 
 fn program() -> PathBuf {
     vault_folder().expect("the vault program is not built: cargo build --workspace --bins").join("vault")
@@ -92,7 +126,12 @@ fn program() -> PathBuf {
 impl Desk<'_> {
     /// The same place, of somebody who cannot open the vault.
     pub(super) fn locked(&self) -> Self {
-        Self { has_key: false, ..self.clone() }
+        Self { key: None, ..self.clone() }
+    }
+
+    /// The same place, of somebody with the age identity in this file.
+    pub(super) fn of(&self, file: &'static str) -> Self {
+        Self { key: Some(("VAULT_IDENTITY_FILE", file)), ..self.clone() }
     }
 
     fn run(&self, program: &Path, arguments: &[&str]) -> Output {
@@ -107,8 +146,8 @@ impl Desk<'_> {
             command.env(format!("GIT_{who}_NAME"), "tester").env(format!("GIT_{who}_EMAIL"), "t@example.org");
         }
         command.env("GIT_EDITOR", "true").env("GIT_MERGE_AUTOEDIT", "no");
-        if self.has_key && self.team.path("key").exists() {
-            command.env("VAULT_MACHINE_KEY_FILE", self.team.path("key"));
+        if let Some((variable, file)) = self.key.filter(|(_, file)| self.team.path(file).exists()) {
+            command.env(variable, self.team.path(file));
         }
         command.stdin(Stdio::null()).output().unwrap()
     }

@@ -168,7 +168,7 @@ fn the_job_for_ci_runs_with_and_without_the_key() {
     let work = Work::new();
     work.set("deploy/token", "t0ken-for-the-deployment");
     let base = work.head();
-    work.write("deploy.sh", "#!/bin/sh\n[ -z \"${VAULT_MACHINE_KEY:-}\" ] || exit 9\nprintf 'deployed with %s' \"$DEPLOY_TOKEN\" | tr a-z A-Z\n");
+    work.write("deploy.sh", "#!/bin/sh\n[ -z \"${VAULT_MACHINE_KEY:-}\" ] || exit 9\necho \"got $DEPLOY_TOKEN\"\nprintf 'deployed with %s' \"$DEPLOY_TOKEN\" | tr a-z A-Z\nexit ${END:-0}\n");
     work.set("other", "x");
     let job = || {
         let program = crate::crash::program::program();
@@ -188,6 +188,13 @@ fn the_job_for_ci_runs_with_and_without_the_key() {
     let ended = job().env("VAULT_MACHINE_KEY", &key).ok();
     assert!(ended.text().contains("DEPLOYED WITH T0KEN-FOR-THE-DEPLOYMENT"), "{ended:?}");
     assert!(ended.text().contains("everything verifies"), "{ended:?}");
+    assert!(ended.text().contains("got ***") && !ended.text().contains("t0ken-for"), "{ended:?}");
+    // The job ends as the program does, and without the entry nothing is started.
+    job().env("VAULT_MACHINE_KEY", &key).env("END", "3").exits(3);
+    work.vault(["remove", "deploy/token"]).ok();
+    let ended = job().env("VAULT_MACHINE_KEY", &key).exits(125);
+    assert!(!ended.text().contains("got"), "{ended:?}");
+    work.home.set("deploy/token", "t0ken-for-the-deployment");
 
     // A leak ends the job before anything is deployed; so does a broken vault.
     work.write("leak.txt", "t0ken-for-the-deployment");

@@ -74,6 +74,36 @@ fn gnome_keyring_opens_the_vault_in_this_session_and_the_next() {
 }
 
 #[test]
+fn git_merges_with_what_the_keyring_opens_and_says_so_where_it_is_locked() {
+    let home = home();
+    let add = with_key("slot add --keyring --store secret-service --label laptop");
+    let set = |value: &str| format!("printf {value} | {}", with_key("set entry").replace(" </dev/null", ""));
+    let begin = format!(
+        "{UNLOCKED}{add}\n{GIT}git init -q --template= -b main\n{}\ngit add -A\ngit commit -q -m first\n\
+         git checkout -q -b side\n{}\ngit commit -q -a -m there\ngit checkout -q main\n{}\ngit commit -q -a -m here\n",
+        with_key("git setup --yes --no-hook"),
+        set("there"),
+        set("here"),
+    );
+    on_a_bus(&home, &begin).ok();
+    let path = format!("export PATH='{}':\"$PATH\"\n", vault().parent().unwrap().display());
+    let merge = "env -u VAULT_MACHINE_KEY_FILE setsid --wait git merge --no-edit side </dev/null";
+    let start = Instant::now();
+    let ended = on_a_bus(&home, &format!("{LOCKED}{GIT}{path}{merge}")).exits(1);
+    assert!(ended.stderr.contains("somebody who can open the vault"), "{ended:?}");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}: {ended:?}", start.elapsed());
+    home.program("git", ["merge", "--abort"]).ok();
+    let ended = on_a_bus(&home, &format!("{UNLOCKED}{GIT}{path}{merge}")).exits(1);
+    assert!(ended.stderr.contains("in conflict, with both values kept: \"entry\""), "{ended:?}");
+    let theirs = on_a_bus(&home, &format!("{UNLOCKED}{}", alone("get entry --theirs 1"))).ok();
+    assert_eq!(theirs.stdout, b"there");
+}
+
+/// Git with nothing of the machine's configuration.
+const GIT: &str = "export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t@example.org \
+                   GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@example.org\n";
+
+#[test]
 fn a_locked_collection_says_so_in_time_and_the_next_slot_opens() {
     let home = home();
     let add = with_key("slot add --keyring --store secret-service");

@@ -51,8 +51,8 @@ use std::path::{Path, PathBuf};
 
 use vault_core::format::entry::{EntryName, Meta, check_field_name};
 use vault_core::format::slot::Label;
-use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
-use vault_core::vault::{LockedVault, UnlockFailure, Value};
+use vault_core::keys::{Credential, UnlockPolicy};
+use vault_core::vault::{LockedVault, Value};
 
 use crate::agent::Places;
 use crate::cli::{Cli, Command, Global};
@@ -62,7 +62,7 @@ use crate::input::StdinClaim;
 use crate::message::{Exit, Voice, Warning};
 use crate::output::Output;
 use crate::prompt::Prompt;
-use crate::session::{self, Local, PathPins, Remote, Session, SessionError, Terms};
+use crate::session::{self, Local, PathPins, Remote, Session, SessionError, Somebody, Terms};
 
 /// What every command works with.
 pub(crate) struct Run<'a> {
@@ -82,8 +82,8 @@ pub(crate) struct Run<'a> {
 pub(crate) fn start(arguments: Vec<OsString>) -> std::process::ExitCode {
     let arguments = keyring::called_so(arguments);
     let guessed = Voice::guessed(arguments.iter().cloned());
-    let launches = launch::is_meant(&arguments);
-    let failure = |failure: Failure| if launches { failure.before_start() } else { failure };
+    let typed = arguments.clone();
+    let failure = |failure: Failure| if launch::is_meant(&typed) { failure.before_start() } else { failure };
     // Before anything of it can be repeated in an error.
     if arguments.iter().any(|argument| context::holds_key(argument)) {
         return guessed.report(Err(failure(Failure::KeyInArgv)));
@@ -273,12 +273,12 @@ impl Run<'_> {
     ) -> Result<(Local, Vec<Credential>), Failure> {
         let mut policy = UnlockPolicy { vault_is_named, ..session::policy(self)? };
         policy.only_slot = only.or(policy.only_slot);
-        let locked = match session::keyring(self, &locked) {
-            Some(keyring) => match self.unlock_by_keyring(path, locked, keyring, &policy)? {
-                Ok(session) => return Ok((session, Vec::new())),
-                Err(locked) => locked,
-            },
-            None => locked,
+        let locked = match session::by_keyring(self, path, locked, &policy, Somebody::Anybody)? {
+            Ok(vault) => {
+                let session = self.ready(Local::of(path, vault), vec!["the OS keyring"]);
+                return Ok((session, Vec::new()));
+            }
+            Err(locked) => locked,
         };
         let credentials = session::credentials(self, path, Some(&locked))?;
         let is_slow = session::work(&locked, &credentials.all) > SLOW;
@@ -290,38 +290,8 @@ impl Run<'_> {
             self.voice.transient("");
         }
         let session = session?;
-        for skipped in session.vault().skipped() {
-            let label = skipped.label.as_str().to_owned();
-            self.voice.warn(Warning::SlotUnavailable(label, skipped.why.clone()))?;
-        }
+        session::tell_skipped(self.voice, session.vault().skipped())?;
         Ok((self.ready(session, credentials.sources), credentials.all))
-    }
-
-    /// Unlocks with the keyring of the system; if that is not possible, says why and gives the vault back, for somebody to be
-    /// asked.
-    fn unlock_by_keyring(
-        &mut self,
-        path: &Path,
-        locked: LockedVault,
-        keyring: Credential,
-        policy: &UnlockPolicy,
-    ) -> Result<Result<Local, LockedVault>, Failure> {
-        let still = match locked.unlock(&[keyring], policy) {
-            Ok(vault) => return Ok(Ok(self.ready(Local::of(path, vault), vec!["the OS keyring"]))),
-            Err(still) => *still,
-        };
-        let can_go_on = matches!(
-            still.reason,
-            UnlockFailure::Denied(UnlockError::NoSlotMatches { .. } | UnlockError::Unavailable(_))
-        );
-        if !can_go_on || !session::can_ask(self, &still.vault) {
-            return Err(SessionError::of_still_locked(path, still).into());
-        }
-        for skipped in &still.skipped {
-            let label = skipped.label.as_str().to_owned();
-            self.voice.warn(Warning::SlotUnavailable(label, skipped.why.clone()))?;
-        }
-        Ok(Err(still.vault))
     }
 
     /// A session that knows who is at work.

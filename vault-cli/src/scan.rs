@@ -147,14 +147,18 @@ impl Patterns {
         let mut place = 0;
         // A step back from the end of these, so that none of them is passed over.
         let end = (starts + STEP + WINDOW - 1).min(chunk.len());
-        for bytes in chunk[..end].windows(WINDOW).step_by(STEP) {
-            let window = window(bytes);
+        let mut look = |window: u64| {
             let (word, bit) = self.place(window);
             if self.filter[word] & bit != 0 {
                 self.look(chunk, starts, place, window, &mut hits);
             }
             place += STEP;
-        }
+        };
+        // One read of eight bytes each, and the last few as they are.
+        let wide = chunk[..end].windows(SHORTEST).step_by(STEP);
+        let done = wide.len() * STEP;
+        wide.for_each(|bytes| look(start_of(bytes)));
+        chunk[done.min(end)..end].windows(WINDOW).step_by(STEP).for_each(|bytes| look(window(bytes)));
         hits.sort_unstable();
         let mut done = 0;
         for (start, number) in hits {
@@ -226,9 +230,15 @@ fn fill(stream: &mut dyn Read, buffer: &mut [u8], filled: &mut usize) -> io::Res
 /// Five bytes as a number.
 fn window(bytes: &[u8]) -> u64 {
     match *bytes {
-        [a, b, c, d, e] => u64::from(u32::from_le_bytes([a, b, c, d])) | (u64::from(e) << 32),
+        [a, b, c, d, e] => start_of(&[a, b, c, d, e, 0, 0, 0]),
         _ => 0,
     }
+}
+
+/// The first five of eight bytes as a number.
+fn start_of(bytes: &[u8]) -> u64 {
+    let bytes: [u8; SHORTEST] = bytes.try_into().unwrap_or_default();
+    u64::from_le_bytes(bytes) << (8 * (SHORTEST - WINDOW))
 }
 
 /// Values of fewer bytes would be found everywhere.
@@ -237,8 +247,8 @@ pub(crate) const SHORTEST: usize = 8;
 const WINDOW: usize = 5;
 /// From one place to the next: all that begin between two have a whole window at the second.
 const STEP: usize = SHORTEST - WINDOW + 1;
-/// What is read at once.
-const CHUNK: usize = 1 << 20;
+/// What is read at once: it is still in a core's cache when it is looked through, beside the table.
+const CHUNK: usize = 1 << 17;
 /// So that one place in 32 at most is looked at twice.
 const BITS_FOR_A_WINDOW: usize = 32;
 const LEAST_BITS: usize = 1 << 12;

@@ -34,10 +34,10 @@ pub(crate) use pins::{PathPins, PinError, PinFacts, Seen, Terms, Unpinned};
 pub(crate) use remote::Remote;
 pub(crate) use sent::to_be_sent;
 pub(crate) use slots::SlotEdit;
-pub(crate) use states::{State, unlock_states};
+pub(crate) use states::{Admitted, Rollback, State, Target, as_vault, replace};
 pub(crate) use unlock::{
-    Credentials, can_ask, credentials, has_passphrase, keyring, keyrings, new_passphrase, policy, slot_asker,
-    work,
+    Credentials, Somebody, by_keyring, can_ask, credentials, has_passphrase, keyring, keyrings,
+    new_passphrase, policy, slot_asker, tell_skipped, work,
 };
 
 use crate::agent::AgentError;

@@ -22,7 +22,7 @@ pub(crate) struct Git {
 pub(crate) enum GitCommand {
     /// Write .gitattributes, settings of this clone, and the pre-commit hook
     #[command(
-        after_help = "Examples:\n  vault git setup\n  vault git setup --yes --no-hook\n  vault git setup --remove --yes"
+        after_help = "Examples:\n  vault git setup\n  vault git setup --yes --no-hook\n  vault git setup --yes --small-packs\n  vault git setup --remove --yes"
     )]
     Setup(Setup),
 }
@@ -39,6 +39,12 @@ pub(crate) struct Setup {
     /// Leave out the pre-commit hook
     #[arg(long)]
     pub(crate) no_hook: bool,
+    /// Also set how git packs this clone: a long history of the vault takes half the room or less
+    ///
+    /// "git gc" then makes chains of up to 1,000 differences, with one thread: for a repository that is about secrets and
+    /// configuration, not for a large one of source code.
+    #[arg(long)]
+    pub(crate) small_packs: bool,
 }
 
 /// Merge two states of a vault with the key

@@ -78,7 +78,7 @@ fn plan(run: &Run<'_>, arguments: &Setup) -> Result<Plan, Failure> {
     let mut plan = Plan::default();
     let here = Git::at(&run.folder);
     if here.asked_text(&["rev-parse", "--is-bare-repository"])?.as_deref() == Some("true") {
-        settings(&here, arguments.remove, &mut plan)?;
+        settings(&here, arguments, &mut plan)?;
         return Ok(plan);
     }
     let path = run.location()?.path;
@@ -90,7 +90,7 @@ fn plan(run: &Run<'_>, arguments: &Setup) -> Result<Plan, Failure> {
         return Err(GitFailure::NoRepository(folder.to_owned()).into());
     };
     gitattributes(folder, name, arguments.remove, &mut plan)?;
-    settings(&git, arguments.remove, &mut plan)?;
+    settings(&git, arguments, &mut plan)?;
     if !arguments.no_hook || arguments.remove {
         hook::plan(&git, folder, &top, arguments.remove, &mut plan)?;
     }
@@ -132,13 +132,20 @@ fn gitattributes(folder: &Path, name: &OsStr, remove: bool, plan: &mut Plan) -> 
     Ok(())
 }
 
-/// The drivers that .gitattributes names.
-fn settings(git: &Git, remove: bool, plan: &mut Plan) -> Result<(), Failure> {
-    for (key, value) in SETTINGS {
+/// The drivers that .gitattributes names, and how git packs if that is wanted.
+fn settings(git: &Git, arguments: &Setup, plan: &mut Plan) -> Result<(), Failure> {
+    let packs = if arguments.small_packs || arguments.remove { &PACKS[..] } else { &[] };
+    for (key, value) in SETTINGS.iter().chain(packs) {
         let now = git.asked_text(&["config", "--local", "--get", key])?;
-        match (now.as_deref() == Some(value), remove) {
-            (true, true) => plan.steps.push(Step::Unset(key)),
-            (false, false) => plan.steps.push(Step::Set(key, value)),
+        match (now.as_deref(), arguments.remove) {
+            (Some(now), true) if now == *value => plan.steps.push(Step::Unset(key)),
+            (Some(now), false) if now == *value => {}
+            // A number that somebody chose for this clone is theirs; the drivers' names are ours.
+            (Some(now), false) if packs.iter().any(|(pack, _)| pack == key) => plan.notes.push(format!(
+                "{key} is {} here and stays so; for small packs: git config {key} {value}",
+                crate::escape::quoted(now)
+            )),
+            (_, false) => plan.steps.push(Step::Set(key, value)),
             _ => {}
         }
     }
@@ -217,5 +224,9 @@ const SETTINGS: [(&str, &str); 4] = [
     ("merge.vault.recursive", "binary"),
     ("diff.vault.textconv", "vault diff --textconv"),
 ];
+/// Git keeps a whole copy of a vault, with its whole log, where a chain of differences ends: after 50, and where each of its
+/// threads begins. docs/performance.md has the figures.
+const PACKS: [(&str, &str); 3] =
+    [("pack.depth", "1000"), ("pack.threads", "1"), ("gc.aggressiveDepth", "1000")];
 const PUBLIC: u32 = 0o644;
 const MAX_TEXT: usize = 1024 * 1024;

@@ -8,17 +8,18 @@ use serde::Serialize;
 use vault_core::crypto::random::SystemRandom;
 use vault_core::format::entry::EntryName;
 use vault_core::source::{Source, Text};
-use vault_core::store::{self, Existing, ReplaceError};
+use vault_core::store::{self, Existing, ReplaceError, Snapshot};
 use vault_core::vault::merge::{MergeContext, Merged, merge};
 use vault_core::vault::{LockedVault, UnlockFailure, UnlockedVault};
 
-use super::Run;
+use super::{Run, states};
 use crate::cli::Merge;
-use crate::context::unlock_sources;
 use crate::escape::quoted_path;
 use crate::failure::{Failure, GitFailure};
 use crate::message::{Exit, Status};
-use crate::session::{SessionError, State, open_locked, unlock_states};
+use crate::session::{
+    Admitted, Rollback, SessionError, Somebody, State, Target, as_vault, keyring, open_locked, replace,
+};
 use crate::sys::git::Git;
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Merge) -> Result<Exit, Failure> {
@@ -54,11 +55,13 @@ struct Sides {
     theirs: State,
 }
 
-/// What came out.
-pub(super) struct Outcome {
+/// What came out, and may be written.
+struct Outcome {
     text: Text,
     result: &'static str,
     conflicts: Vec<EntryName>,
+    vault: UnlockedVault,
+    admitted: Admitted,
 }
 
 impl Files {
@@ -69,10 +72,34 @@ impl Files {
     }
 }
 
+/// How a merge is made.
+#[derive(Clone, Copy)]
+struct Manner<'p> {
+    /// As the messages call it.
+    name: &'p Path,
+    /// The file that will be written, or one beside it.
+    place: &'p Path,
+    somebody: Somebody,
+    rollback: Rollback,
+}
+
+impl<'p> Manner<'p> {
+    /// By somebody who can say what they mean.
+    fn by_hand(path: &'p Path) -> Self {
+        Self { name: path, place: path, somebody: Somebody::Anybody, rollback: Rollback::Refused }
+    }
+}
+
 /// Opens both sides, and merges them.
-fn keyed(run: &mut Run<'_>, name: &Path, sides: Sides) -> Result<Outcome, Failure> {
+fn keyed(
+    run: &mut Run<'_>,
+    target: &mut Target,
+    manner: Manner<'_>,
+    sides: Sides,
+) -> Result<Outcome, Failure> {
     let (our_text, their_text) = (Arc::clone(&sides.ours.source), Arc::clone(&sides.theirs.source));
-    let mut open = unlock_states(run, name, vec![sides.ours.vault, sides.theirs.vault])?.into_iter();
+    let states = vec![sides.ours.vault, sides.theirs.vault];
+    let mut open = target.unlock(run, states, manner.somebody, Rollback::Told)?.into_iter();
     let (Some(ours), Some(theirs)) = (open.next(), open.next()) else {
         unreachable!("as many as were given");
     };
@@ -81,29 +108,36 @@ fn keyed(run: &mut Run<'_>, name: &Path, sides: Sides) -> Result<Outcome, Failur
         let same = [&ours, &theirs].into_iter().find(|side| side.id() == base.vault.id())?;
         base.vault.unlock_as(same).ok()
     });
-    united(run, name, [(ours, our_text), (theirs, their_text)], base.as_ref())
+    united(run, target, manner, [(ours, our_text), (theirs, their_text)], base.as_ref())
 }
 
 /// The seam: two unlocked states of one vault, wherever they were opened.
 fn united(
     run: &Run<'_>,
-    name: &Path,
+    target: &mut Target,
+    manner: Manner<'_>,
     [(ours, our_text), (theirs, their_text)]: [(UnlockedVault, Arc<dyn Source>); 2],
     base: Option<&UnlockedVault>,
 ) -> Result<Outcome, Failure> {
     let author = run.environment.author();
     let mut context = MergeContext { now: run.now, author: &author, random: &mut SystemRandom };
     let merged = merge(&ours, &theirs, base, &mut context)
-        .map_err(|error| GitFailure::Merge { path: name.to_owned(), error })?;
-    Ok(match merged {
-        // What an earlier merge left in conflict there is no news of this one.
-        Merged::Ours => Outcome { text: whole(&our_text), result: "ours", conflicts: Vec::new() },
-        Merged::Theirs => Outcome { text: whole(&their_text), result: "theirs", conflicts: Vec::new() },
+        .map_err(|error| GitFailure::Merge { path: manner.name.to_owned(), error })?;
+    let before = target.standing(&ours)?;
+    // What an earlier merge left in conflict there is no news of this one.
+    let (text, result, conflicts, vault) = match merged {
+        Merged::Ours => (whole(&our_text), "ours", Vec::new(), ours),
+        Merged::Theirs => (whole(&their_text), "theirs", Vec::new(), theirs),
         Merged::New(new) => {
-            let conflicts = new.conflicts;
-            Outcome { text: new.text, result: "merged", conflicts }
+            let merged = as_vault(manner.place, &new.text)?;
+            let key = if merged.id() == ours.id() { &ours } else { &theirs };
+            let vault = merged.unlock_as(key);
+            let vault = vault.map_err(|still| SessionError::of_still_locked(manner.name, *still))?;
+            (new.text, "merged", new.conflicts, vault)
         }
-    })
+    };
+    let admitted = target.may_become(&before, &vault, manner.rollback)?;
+    Ok(Outcome { text, result, conflicts, vault, admitted })
 }
 
 fn whole(source: &Arc<dyn Source>) -> Text {
@@ -113,9 +147,15 @@ fn whole(source: &Arc<dyn Source>) -> Text {
 }
 
 fn of_files(run: &mut Run<'_>, files: &Files, output: Option<&Path>) -> Result<Exit, Failure> {
-    let merged = keyed(run, &files.ours, files.read()?)?;
-    match output {
-        Some(to) if to.as_os_str() == "-" => {
+    let is_printed = output.is_some_and(|to| to.as_os_str() == "-");
+    let to = output.filter(|_| !is_printed).map(|to| run.folder.join(to));
+    let place = to.as_deref().unwrap_or(&files.ours);
+    let mut target = Target::at(run, place)?;
+    let read = store::read(&files.ours).map_err(|error| SessionError::Store(files.ours.clone(), error))?;
+    let manner = Manner { name: &files.ours, ..Manner::by_hand(place) };
+    let merged = keyed(run, &mut target, manner, files.read()?)?;
+    match &to {
+        _ if is_printed => {
             let text = merged
                 .text
                 .to_vec()
@@ -123,10 +163,11 @@ fn of_files(run: &mut Run<'_>, files: &Files, output: Option<&Path>) -> Result<E
             run.output.text(&String::from_utf8_lossy(&text))?;
             return conflicts(merged.conflicts, None);
         }
-        Some(to) => write(&run.folder.join(to), &merged.text, PRIVATE)?,
-        None => replace(&files.ours, &merged.text)?,
+        Some(to) => write(to, &merged.text, PRIVATE)?,
+        None => replace(&files.ours, Some(&read), &merged.text)?,
     }
-    report(run, output.unwrap_or(&files.ours), merged, None)
+    target.became(&merged.vault, merged.admitted)?;
+    report(run, output.unwrap_or(&files.ours), merged.result, merged.conflicts, None)
 }
 
 /// What git left in conflict: both sides are in the index.
@@ -147,12 +188,14 @@ fn by_hand(run: &mut Run<'_>, output: Option<&Path>) -> Result<Exit, Failure> {
         Ok(State::of(Arc::new(bytes)).map_err(|error| SessionError::Format(path.clone(), error))?)
     };
     let base = stages.object(1).and_then(|object| of(object).ok());
+    let mut target = Target::at(run, &path)?;
     let sides = Sides { base, ours: of(ours)?, theirs: of(theirs)? };
     let then = format!("git add {}, and go on as \"git status\" says", shell(name));
     // What was merged before and changed since must not be merged anew: that would undo it.
     // Git may have left its marks in a page alone, which opening the log does not see.
+    let read = store::read(&path).ok();
     let merged = match open_locked(&path).ok().filter(|present| present.check().is_ok()) {
-        Some(present) => match beyond(run, &path, present, sides)? {
+        Some(present) => match beyond(run, &mut target, &path, present, sides)? {
             Beyond::Both(conflicts) => {
                 let conflicted = !conflicts.is_empty();
                 if !conflicted {
@@ -161,30 +204,46 @@ fn by_hand(run: &mut Run<'_>, output: Option<&Path>) -> Result<Exit, Failure> {
                 }
                 return self::conflicts(conflicts, Some(then));
             }
-            Beyond::Merged(merged) => merged,
+            Beyond::Merged(merged) => *merged,
         },
-        None => keyed(run, &path, sides)?,
+        None => keyed(run, &mut target, Manner::by_hand(&path), sides)?,
     };
     match output {
         Some(to) => write(&run.folder.join(to), &merged.text, PRIVATE)?,
-        None if path.symlink_metadata().is_ok() => replace(&path, &merged.text)?,
-        None => write(&path, &merged.text, PRIVATE)?,
+        None => {
+            put(&path, read.as_ref(), &merged.text)?;
+            target.became(&merged.vault, merged.admitted)?;
+        }
     }
-    report(run, output.unwrap_or(&path), merged, Some(then))
+    report(run, output.unwrap_or(&path), merged.result, merged.conflicts, Some(then))
+}
+
+fn put(path: &Path, read: Option<&Snapshot>, text: &Text) -> Result<(), Failure> {
+    match read {
+        Some(read) => Ok(replace(path, Some(read), text)?),
+        None => write(path, text, PRIVATE),
+    }
 }
 
 enum Beyond {
     /// The file has all that both sides have; these entries are in conflict.
     Both(Vec<EntryName>),
     /// It had not.
-    Merged(Outcome),
+    Merged(Box<Outcome>),
 }
 
 /// Merges unless the file in the work tree, which opens, has what both sides have. What it has beyond ours is kept.
-fn beyond(run: &mut Run<'_>, path: &Path, present: LockedVault, sides: Sides) -> Result<Beyond, Failure> {
+fn beyond(
+    run: &mut Run<'_>,
+    target: &mut Target,
+    path: &Path,
+    present: LockedVault,
+    sides: Sides,
+) -> Result<Beyond, Failure> {
     let snapshot = State::in_file(path)?;
     let texts = [&snapshot.source, &sides.ours.source, &sides.theirs.source].map(Arc::clone);
-    let mut open = unlock_states(run, path, vec![present, sides.ours.vault, sides.theirs.vault])?.into_iter();
+    let states = vec![present, sides.ours.vault, sides.theirs.vault];
+    let mut open = target.unlock(run, states, Somebody::Anybody, Rollback::Told)?.into_iter();
     let (Some(now), Some(ours), Some(theirs)) = (open.next(), open.next(), open.next()) else {
         unreachable!("as many as were given");
     };
@@ -200,69 +259,104 @@ fn beyond(run: &mut Run<'_>, path: &Path, present: LockedVault, sides: Sides) ->
     let base = sides.base.and_then(|base| base.vault.unlock_as(&ours).ok());
     let [now_text, our_text, their_text] = texts;
     let ours = if of_ours.is_subset(&of_now) { (now, now_text) } else { (ours, our_text) };
-    united(run, path, [ours, (theirs, their_text)], base.as_ref()).map(Beyond::Merged)
+    let manner = Manner::by_hand(path);
+    let merged = united(run, target, manner, [ours, (theirs, their_text)], base.as_ref())?;
+    Ok(Beyond::Merged(Box::new(merged)))
 }
 
-/// Git's merge driver. The result replaces the file of our side, whatever it is; git reads it from there.
+/// What git's merge driver leaves in the place of our side, whatever that is; git reads it from there.
+enum Driven {
+    /// What the key made of it.
+    Keyed(Box<Outcome>),
+    /// What the text merge made of it.
+    Text(Vec<u8>),
+    /// What the text merge left in conflict, and why there is nothing better.
+    Marked(Vec<u8>, Failure),
+}
+
 fn driver(run: &mut Run<'_>, files: &Files, name: &Path) -> Result<Exit, Failure> {
-    let has_key = has_key(run);
-    let attempt = |run: &mut Run<'_>| {
-        let sides = files.read()?;
-        keyed(run, name, sides)
+    // Git runs it at the top of the work tree.
+    let path = run.folder.join(name);
+    let drive = |run: &mut Run<'_>| -> Result<(Target, Driven), Failure> {
+        let mut target = Target::at(run, &path)?;
+        let driven = drive(run, &mut target, files, name)?;
+        Ok((target, driven))
     };
-    let result = match has_key {
-        true => attempt(run),
-        false => Err(GitFailure::NeedsKey(name.to_owned()).into()),
+    let (mut target, driven) = match drive(run) {
+        Ok(driven) => driven,
+        Err(failure) => {
+            leave_both(files)?;
+            return Err(failure);
+        }
     };
-    let failure = match result {
-        Ok(merged) => return driven(run, files, name, merged),
-        Err(failure) => failure,
+    match driven {
+        Driven::Keyed(merged) => {
+            write(&files.ours, &merged.text, PRIVATE)?;
+            target.became(&merged.vault, merged.admitted)?;
+            let then = format!("git add {}, and go on as \"git status\" says", shell(name.as_os_str()));
+            if merged.conflicts.is_empty() {
+                run.voice.status(&Status::Done(format!("merged {} with the key", quoted_path(name))));
+            }
+            conflicts(merged.conflicts, Some(then))
+        }
+        Driven::Text(text) => {
+            write_bytes(&files.ours, &text)?;
+            let name = quoted_path(name);
+            run.voice.status(&Status::Done(format!("merged {name} as text, without the key")));
+            Ok(Exit::Ok)
+        }
+        Driven::Marked(text, failure) => {
+            write_bytes(&files.ours, &text)?;
+            Err(failure)
+        }
+    }
+}
+
+/// With the key, if there is one without asking; else as text; else with the key that somebody has, who is asked.
+fn drive(run: &mut Run<'_>, target: &mut Target, files: &Files, name: &Path) -> Result<Driven, Failure> {
+    let is_named = states::is_named(run);
+    let sides = files.read();
+    let in_keyring = match &sides {
+        Ok(Sides { ours, theirs, .. }) => {
+            let both = [&ours.vault, &theirs.vault];
+            target.knows(both)?;
+            both.into_iter().any(|side| keyring(run, side).is_some())
+        }
+        Err(_) => false,
     };
-    if !is_locked(&failure) {
-        leave_both(files)?;
-        return Err(failure);
+    let attempt = |run: &mut Run<'_>, target: &mut Target, somebody, sides: Result<Sides, Failure>| {
+        let manner = Manner { name, place: &files.ours, somebody, rollback: Rollback::Told };
+        match keyed(run, target, manner, sides?) {
+            Err(failure) if is_locked(&failure) => Ok(Err(failure)),
+            other => other.map(|merged| Ok(Driven::Keyed(Box::new(merged)))),
+        }
+    };
+    let mut failure = None;
+    if is_named || in_keyring {
+        match attempt(run, target, Somebody::Nobody, sides)? {
+            Ok(driven) => return Ok(driven),
+            // Who gave a key that does not open wants to know that rather.
+            Err(locked) => failure = Some(locked).filter(|_| is_named),
+        }
     }
     let base = files.base.as_deref().unwrap_or(Path::new("/dev/null"));
     let text = Git::at(&run.folder).merge_file(&files.ours, base, &files.theirs)?;
-    if text.clean && is_canonical(&text.text) {
-        write_bytes(&files.ours, &text.text)?;
-        let name = quoted_path(name);
-        run.voice.status(&Status::Done(format!("merged {name} as text, without the key")));
-        return Ok(Exit::Ok);
+    if text.clean
+        && let Some(merged) = canonical(&text.text)
+    {
+        if let Ok(ours) = State::in_file(&files.ours) {
+            target.may_become_text(&ours.vault, &merged)?;
+        }
+        return Ok(Driven::Text(text.text));
     }
-    if !has_key && run.prompt.can_ask() {
-        match attempt(run) {
-            Ok(merged) => return driven(run, files, name, merged),
-            Err(failure) if !is_locked(&failure) => {
-                leave_both(files)?;
-                return Err(failure);
-            }
-            Err(_) => {}
+    if !is_named && run.prompt.can_ask() {
+        let somebody = if in_keyring { Somebody::Person } else { Somebody::Anybody };
+        if let Ok(driven) = attempt(run, target, somebody, files.read())? {
+            return Ok(driven);
         }
     }
-    if text.clean {
-        leave_both(files)?
-    } else {
-        write_bytes(&files.ours, &text.text)?
-    }
-    // Who gave a key that does not open wants to know that rather.
-    if has_key { Err(failure) } else { Err(GitFailure::NeedsKey(name.to_owned()).into()) }
-}
-
-fn driven(run: &Run<'_>, files: &Files, name: &Path, merged: Outcome) -> Result<Exit, Failure> {
-    write(&files.ours, &merged.text, PRIVATE)?;
-    let then = format!("git add {}, and go on as \"git status\" says", shell(name.as_os_str()));
-    if merged.conflicts.is_empty() {
-        run.voice.status(&Status::Done(format!("merged {} with the key", quoted_path(name))));
-    }
-    conflicts(merged.conflicts, Some(then))
-}
-
-/// Whether something was named that may open the vault, so that nobody has to be asked.
-fn has_key(run: &Run<'_>) -> bool {
-    let options = run.global.unlock.options();
-    let sources = unlock_sources(&options, &run.environment, &run.config);
-    sources.iter().any(|source| !source.what.asks())
+    let failure = failure.unwrap_or_else(|| GitFailure::NeedsKey(name.to_owned()).into());
+    if text.clean { Err(failure) } else { Ok(Driven::Marked(text.text, failure)) }
 }
 
 /// Whether it failed for want of the right key, and for nothing else.
@@ -277,8 +371,9 @@ fn is_locked(failure: &Failure) -> bool {
     }
 }
 
-fn is_canonical(text: &[u8]) -> bool {
-    LockedVault::open(Arc::new(text.to_vec())).is_ok_and(|vault| vault.check().is_ok())
+/// A text that is as a vault has to be, as far as that can be seen without a key.
+fn canonical(text: &[u8]) -> Option<LockedVault> {
+    LockedVault::open(Arc::new(text.to_vec())).ok().filter(|vault| vault.check().is_ok())
 }
 
 /// Both sides one after another, so that nobody takes one of them for the merge.
@@ -314,24 +409,23 @@ fn write(path: &Path, text: &Text, mode: u32) -> Result<(), Failure> {
     .map_err(|error| Failure::NotStored { path: path.to_owned(), error })
 }
 
-/// Replaces a vault, as every save does.
-fn replace(path: &Path, text: &Text) -> Result<(), Failure> {
-    let lock = store::lock(path).map_err(|error| SessionError::Store(path.to_owned(), error))?;
-    lock.replace(text).map_err(|error| SessionError::Save(path.to_owned(), error))?;
-    Ok(())
-}
-
-fn report(run: &mut Run<'_>, path: &Path, merged: Outcome, then: Option<String>) -> Result<Exit, Failure> {
+fn report(
+    run: &mut Run<'_>,
+    path: &Path,
+    result: &'static str,
+    left: Vec<EntryName>,
+    then: Option<String>,
+) -> Result<Exit, Failure> {
     if run.global.json {
-        let conflicts = merged.conflicts.iter().map(EntryName::as_str).collect();
+        let names = left.iter().map(EntryName::as_str).collect();
         let file = &path.to_string_lossy();
-        run.output.json(&Json { version: 1, file, result: merged.result, conflicts })?;
+        run.output.json(&Json { version: 1, file, result, conflicts: names })?;
     }
-    if merged.conflicts.is_empty() {
+    if left.is_empty() {
         let then = then.as_ref().map(|then| format!("; now: {then}")).unwrap_or_default();
         run.voice.status(&Status::Done(format!("merged {}{then}", quoted_path(path))));
     }
-    conflicts(merged.conflicts, then)
+    conflicts(left, then)
 }
 
 /// A merge that left entries in conflict is done, and says so by its exit code.

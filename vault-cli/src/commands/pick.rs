@@ -16,7 +16,7 @@ use crate::cli::{Pick, Revert};
 use crate::escape::quoted_path;
 use crate::failure::{Failure, GitFailure};
 use crate::message::{Exit, Status};
-use crate::session::{SessionError, State, unlock_states};
+use crate::session::{Rollback, SessionError, Somebody, State, Target};
 use crate::sys::git::Git;
 
 pub(super) fn apply(run: &mut Run<'_>, arguments: &Pick) -> Result<Exit, Failure> {
@@ -36,6 +36,7 @@ fn take(
     let path = run.location()?.path;
     let path = path.canonicalize().unwrap_or(path);
     let (folder, name) = (path.parent().unwrap_or(Path::new(".")), path.file_name().unwrap_or_default());
+    let mut target = Target::at(run, &path)?;
     let git = Git::at(folder);
     let (commit, parents) = git.commit(revision)?;
     let parent = match (mainline, &parents[..]) {
@@ -54,10 +55,12 @@ fn take(
         Some(bytes) => state(&path, bytes.clone())?,
         None => State::in_file(&path)?,
     };
-    let mut open = unlock_states(run, &path, vec![now.vault, before.vault, after.vault])?.into_iter();
+    let states = vec![now.vault, before.vault, after.vault];
+    let mut open = target.unlock(run, states, Somebody::Anybody, Rollback::Refused)?.into_iter();
     let (Some(now), Some(before), Some(after)) = (open.next(), open.next(), open.next()) else {
         unreachable!("as many as were given");
     };
+    target.opened(&now)?;
 
     let lock = store::lock(&path).map_err(|error| SessionError::Store(path.clone(), error))?;
     // Somebody may have saved while a passphrase was typed.
@@ -79,7 +82,9 @@ fn take(
     let reason = format!("{verb} {short}");
     let picked = pick(&now, &before, &after, direction, Some(&reason), &mut context)
         .map_err(|error| GitFailure::Pick { path: path.clone(), commit: revision.to_owned(), error })?;
-    lock.replace(&picked.saved.text).map_err(|error| SessionError::Save(path.clone(), error))?;
+    target.may_change(&now, &picked.given)?;
+    let stored = lock.replace(&picked.saved.text);
+    target.saved(&now, stored.map_err(|error| SessionError::Save(path.clone(), error))?, &picked.saved);
 
     let names = |names: &[EntryName]| names.iter().map(|name| name.as_str().to_owned()).collect();
     if run.global.json {

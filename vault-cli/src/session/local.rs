@@ -148,20 +148,7 @@ impl Local {
     /// [`SessionError::Pin`], [`SessionError::Verify`]; warnings, with `--strict`.
     pub(crate) fn with_pins(mut self, mut pins: PathPins, voice: Voice) -> Result<Self, Failure> {
         let seen = self.compare(&mut pins)?;
-        if let Some(why) = seen.damaged {
-            voice.warn(Warning::Unpinned(self.path.clone(), why))?;
-        }
-        // Remembered before it is said: with --strict, saying it ends the run, and it is to be said once.
-        let shown = seen.news.is_empty() || voice.is_heard();
-        if shown {
-            pins.keep(&self.vault).map_err(|error| self.pin(error))?;
-        }
-        if !seen.news.is_empty() {
-            voice.warn(Warning::SlotsChanged(self.path.clone(), seen.news))?;
-        }
-        if let Some((generation, seen)) = seen.older {
-            voice.warn(Warning::OlderThanSeen { path: self.path.clone(), generation, seen })?;
-        }
+        pins.settle(&self.path, &self.vault, seen, voice)?;
         self.pins = Some(pins);
         Ok(self)
     }

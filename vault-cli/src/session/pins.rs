@@ -15,8 +15,11 @@ use vault_core::vault::edit::Saved;
 use vault_core::vault::pin::{self, Pins, Sighting, SlotNews, Standing};
 use vault_core::vault::{LockedVault, UnlockedVault};
 
+use super::SessionError;
 use crate::context::{Branch, StateFolder};
 use crate::escape::quoted_path;
+use crate::failure::Failure;
+use crate::message::{Voice, Warning};
 
 /// What is remembered of one path, and what is made of it.
 pub(crate) struct PathPins {
@@ -215,6 +218,33 @@ impl PathPins {
             Some(why) if self.has_to_pin(&vault.id()) => Err(PinError::Unpinned(why.clone())),
             _ => Ok(()),
         }
+    }
+
+    /// Remembers what was compared, and says what there is to say of it.
+    ///
+    /// # Errors
+    /// [`SessionError::Pin`] as for [`PathPins::keep`]; warnings, with `--strict`.
+    pub(crate) fn settle(
+        &mut self,
+        path: &Path,
+        vault: &UnlockedVault,
+        seen: Seen,
+        voice: Voice,
+    ) -> Result<(), Failure> {
+        if let Some(why) = seen.damaged {
+            voice.warn(Warning::Unpinned(path.to_owned(), why))?;
+        }
+        // Remembered before it is said: with --strict, saying it ends the run, and it is to be said once.
+        if seen.news.is_empty() || voice.is_heard() {
+            self.keep(vault).map_err(|error| SessionError::pin(path, error))?;
+        }
+        if !seen.news.is_empty() {
+            voice.warn(Warning::SlotsChanged(path.to_owned(), seen.news))?;
+        }
+        if let Some((generation, seen)) = seen.older {
+            voice.warn(Warning::OlderThanSeen { path: path.to_owned(), generation, seen })?;
+        }
+        Ok(())
     }
 
     /// `require-pin`, and nothing else says which vault it is.

@@ -1,6 +1,5 @@
 //! Rotation in this process: made under the lock, told to the caller, then stored in one step.
 
-use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
 use vault_core::crypto::random::SystemRandom;
@@ -11,10 +10,11 @@ use vault_core::secret::Secret;
 use vault_core::store::{self, Lock, ReplaceError};
 use vault_core::vault::edit::Saved;
 use vault_core::vault::rotate::{RotateError, Rotated};
-use vault_core::vault::{LockedVault, StillLocked, UnlockedVault};
+use vault_core::vault::{StillLocked, UnlockedVault};
 
 use super::SessionError;
 use super::local::{Local, open_locked};
+use super::states::as_vault;
 
 /// A rotation that is made and not stored. Dropping it changes nothing.
 pub(crate) struct Prepared {
@@ -101,13 +101,7 @@ impl Local {
 
     /// The rotated vault, from a nameless file beside the old one.
     fn unlock_rotated(&self, rotated: &Rotated) -> Result<UnlockedVault, SessionError> {
-        let spool = store::spool(self.path()).map_err(|error| self.unsaved(error))?;
-        let mut out = BufWriter::with_capacity(BUFFER, spool);
-        let written = rotated.saved.text.write_to(&mut out).and_then(|()| out.flush());
-        written.map_err(|error| self.unsaved(error.into()))?;
-        let spool = out.into_inner().map_err(|error| self.unsaved(error.into_error().into()))?;
-        let locked = LockedVault::open(Arc::new(spool))
-            .map_err(|error| SessionError::Format(self.path().to_owned(), error))?;
+        let locked = as_vault(self.path(), &rotated.saved.text)?;
         rotated.unlock(locked).map_err(|still| self.unreadable(*still))
     }
 
@@ -119,5 +113,3 @@ impl Local {
         SessionError::of_still_locked(self.path(), still)
     }
 }
-
-const BUFFER: usize = 256 * 1024;

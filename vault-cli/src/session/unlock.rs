@@ -9,9 +9,9 @@ use vault_core::keys::ask::{Asker, cannot_ask};
 use vault_core::keys::keyring::{OsKeyring, Prompts};
 use vault_core::keys::machine::MachineKey;
 use vault_core::keys::recovery::RecoveryCode;
-use vault_core::keys::{Credential, UnlockPolicy};
+use vault_core::keys::{Credential, Skipped, UnlockError, UnlockPolicy};
 use vault_core::secret::{Passphrase, Secret};
-use vault_core::vault::LockedVault;
+use vault_core::vault::{LockedVault, UnlockFailure, UnlockedVault};
 
 use super::SessionError;
 use crate::commands::Run;
@@ -19,7 +19,7 @@ use crate::context::{Environment, UnlockSource, Unlocker, unlock_sources};
 use crate::escape::quoted_path;
 use crate::failure::Failure;
 use crate::input::{self, MAX_IDENTITIES, MAX_PASSPHRASE, Place};
-use crate::message::Voice;
+use crate::message::{Voice, Warning};
 use crate::prompt::{PromptError, asker};
 use crate::sys::askpass::{self, AskError};
 
@@ -282,6 +282,58 @@ pub(crate) fn keyring(run: &Run<'_>, locked: &LockedVault) -> Option<Credential>
         return None;
     }
     Some(Credential::Keyring(keyrings(run)))
+}
+
+/// Unlocks with the keyring of the system, where nothing is named and a slot wants it. If it does not open the vault, says why
+/// and gives it back, for `somebody` to be asked.
+///
+/// # Errors
+/// [`SessionError::Unlock`] if nobody is there to be asked.
+pub(crate) fn by_keyring(
+    run: &mut Run<'_>,
+    path: &Path,
+    locked: LockedVault,
+    policy: &UnlockPolicy,
+    somebody: Somebody,
+) -> Result<Result<UnlockedVault, LockedVault>, Failure> {
+    let keyring = if somebody == Somebody::Person { None } else { keyring(run, &locked) };
+    let Some(keyring) = keyring else { return Ok(Err(locked)) };
+    let still = match locked.unlock(&[keyring], policy) {
+        Ok(vault) => return Ok(Ok(vault)),
+        Err(still) => *still,
+    };
+    let can_go_on = matches!(
+        still.reason,
+        UnlockFailure::Denied(UnlockError::NoSlotMatches { .. } | UnlockError::Unavailable(_))
+    );
+    if !can_go_on || somebody == Somebody::Nobody || !can_ask(run, &still.vault) {
+        return Err(SessionError::of_still_locked(path, still).into());
+    }
+    tell_skipped(run.voice, &still.skipped)?;
+    Ok(Err(still.vault))
+}
+
+/// Says which slots could not even be tried.
+///
+/// # Errors
+/// Warnings, with `--strict`.
+pub(crate) fn tell_skipped(voice: Voice, skipped: &[Skipped]) -> Result<(), Failure> {
+    for skipped in skipped {
+        let label = skipped.label.as_str().to_owned();
+        voice.warn(Warning::SlotUnavailable(label, skipped.why.clone()))?;
+    }
+    Ok(())
+}
+
+/// Who may be asked where nothing is named that unlocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Somebody {
+    /// The keyring of the system, and then whoever is there.
+    Anybody,
+    /// The keyring alone: there may be a way without asking.
+    Nobody,
+    /// Whoever is there: the keyring was tried already.
+    Person,
 }
 
 fn machine_key(text: Secret, place: Place) -> Result<Credential, SessionError> {

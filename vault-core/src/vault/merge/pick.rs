@@ -36,6 +36,8 @@ pub struct Picked {
     pub saved: Saved,
     /// Entries that were changed, by the names that they have now; of removed ones, the name that they had.
     pub changed: Vec<EntryName>,
+    /// Those of them that are there.
+    pub given: Vec<EntryName>,
     /// Those of them that are in conflict: here is another value than where the commit was made.
     pub conflicts: Vec<EntryName>,
     /// The commit changed key slots, too. Nobody gets in or out by a pick: they are left as they are.
@@ -93,7 +95,8 @@ pub fn pick(
     let saved = edit
         .finish_as(id, outcome.listed, context.author, reason, context.random)
         .map_err(MergeError::Edit)?;
-    Ok(Picked { saved, changed: outcome.changed, conflicts: outcome.conflicts, left_slots })
+    let Outcome { changed, given, conflicts, .. } = outcome;
+    Ok(Picked { saved, changed, given, conflicts, left_slots })
 }
 
 /// One entry, by its names in the two states; none where there is no such entry.
@@ -285,6 +288,7 @@ impl Step {
 struct Outcome {
     listed: Vec<EntryChange>,
     changed: Vec<EntryName>,
+    given: Vec<EntryName>,
     conflicts: Vec<EntryName>,
 }
 
@@ -363,6 +367,7 @@ impl Outcome {
         if in_conflict {
             self.conflicts.push(name.clone());
         }
+        self.given.push(name.clone());
         self.changed.push(name);
         Ok(())
     }

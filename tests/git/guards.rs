@@ -1,0 +1,191 @@
+//! A merge and a pick look where every other command looks: at what this machine remembers of the vault, at the rules beside
+//! it, and at the newcomer's slot.
+
+use super::team::{Desk, Team};
+
+const OLDER: &str = "seen here (generation";
+
+fn head(desk: &Desk<'_>) -> String {
+    desk.git(&["rev-parse", "HEAD"]).said.trim().to_owned()
+}
+
+/// `side` with this change; `main` is checked out.
+fn on_side(desk: &Desk<'_>, change: &dyn Fn()) {
+    desk.git(&["checkout", "-q", "-B", "side", "main"]).ends(0);
+    change();
+    desk.commit("there");
+    desk.git(&["checkout", "-q", "main"]).ends(0);
+}
+
+#[test]
+fn the_master_key_of_a_stranger_is_not_merged_in_until_it_is_trusted() {
+    let team = Team::with_identity();
+    team.desk().git(&["clone", "-q", ".", "../colleague"]).ends(0);
+    let colleague = team.desk_at("colleague");
+    colleague.vault(&["rotate", "--yes"]).ends(0);
+    colleague.commit("rotated");
+    let desk = team.desk();
+    desk.save("entry/0", "changed-beside");
+    desk.git(&["fetch", "-q", "../colleague", "main:theirs"]).ends(0);
+    let refused = "rotated or replaced since this machine last saw it";
+    desk.git(&["merge", "--no-edit", "theirs"]).ends(1).says(refused).says("vault trust");
+    // Neither side is taken for the merge, and by hand it is the same; nor does who has no key get round it.
+    desk.vault(&["list"]).ends(6);
+    desk.vault(&["merge"]).ends(6).says(refused);
+    desk.git(&["merge", "--abort"]).ends(0);
+    desk.locked().git(&["merge", "--no-edit", "theirs"]).ends(1).says(refused);
+    desk.git(&["merge", "--abort"]).ends(0);
+    desk.vault(&["pick", "theirs"]).ends(6).says(refused);
+    desk.is_good();
+
+    // Somebody looks at it, and says that it is right.
+    desk.git(&["checkout", "-q", "theirs"]).ends(0);
+    desk.vault(&["list"]).ends(6).says(refused);
+    desk.vault(&["trust", "--yes"]).ends(0);
+    desk.git(&["checkout", "-q", "main"]).ends(0);
+    desk.git(&["merge", "--no-edit", "theirs"]).ends(0);
+    desk.is_good();
+    assert_eq!(desk.get("entry/0"), "changed-beside");
+}
+
+#[test]
+fn a_merge_is_remembered_as_a_save_is() {
+    for by_hand in [false, true] {
+        let team = Team::new();
+        let desk = team.desk();
+        on_side(&desk, &|| desk.set("entry/0", "changed-there"));
+        desk.save("entry/0", "changed-here");
+        let before = head(&desk);
+        if by_hand {
+            desk.git(&["-c", "merge.vault.driver=false", "merge", "--no-edit", "side"]).ends(1);
+            desk.vault(&["merge"]).ends(7);
+        } else {
+            desk.git(&["merge", "--no-edit", "side"]).ends(1);
+        }
+        desk.git(&["commit", "-q", "-a", "-m", "not resolved yet"]).ends(0);
+        // Nobody has read the merged vault; and yet that it was taken back is seen.
+        desk.git(&["reset", "-q", "--hard", &before]).ends(0);
+        let listed = desk.vault(&["list"]).ends(0);
+        assert_eq!(listed.said.contains(OLDER), !by_hand, "in the middle of a merge there is no branch");
+    }
+    // Of files by name, and a pick.
+    let team = Team::new();
+    let desk = team.desk();
+    on_side(&desk, &|| desk.set("entry/0", "changed-there"));
+    let text = desk.git(&["show", "side:secrets.vault"]).ends(0).stdout;
+    std::fs::write(desk.folder.join("theirs"), text).unwrap();
+    desk.save("entry/1", "changed-here");
+    desk.vault(&["merge", "secrets.vault", "theirs"]).ends(0);
+    desk.git(&["checkout", "--", "secrets.vault"]).ends(0);
+    desk.vault(&["list"]).ends(0).says(OLDER);
+    desk.vault(&["pick", "side"]).ends(6).says(OLDER).says("--allow-rollback");
+    desk.vault(&["pick", "side", "--allow-rollback"]).ends(0);
+    desk.git(&["checkout", "--", "secrets.vault"]).ends(0);
+    desk.vault(&["list"]).ends(0).says(OLDER);
+}
+
+#[test]
+fn an_older_side_is_no_news_and_a_result_that_lacks_what_was_seen_is() {
+    let team = Team::new();
+    let desk = team.desk();
+    on_side(&desk, &|| desk.set("entry/0", "changed-there"));
+    for number in 1..4 {
+        desk.save(&format!("entry/{number}"), &format!("changed-here-{number}"));
+    }
+    // Theirs is older than what was seen here, as branches are.
+    desk.git(&["checkout", "-q", "side"]).ends(0);
+    let merged = desk.git(&["merge", "--no-edit", "main"]).ends(0);
+    assert!(!merged.said.contains("warning"), "{}", merged.said);
+    desk.git(&["checkout", "-q", "main"]).ends(0);
+    let merged = desk.git(&["merge", "-q", "--no-ff", "--no-edit", "side~1"]).ends(0);
+    assert!(!merged.said.contains("warning"), "{}", merged.said);
+
+    // Ours was put back, and merging goes on from there: it is said, and the next change has to mean it.
+    desk.git(&["checkout", "-q", "-b", "other", "main~2"]).ends(0);
+    desk.save("entry/5", "changed-elsewhere");
+    desk.git(&["checkout", "-q", "main"]).ends(0);
+    desk.git(&["reset", "-q", "--hard", "HEAD~1"]).ends(0);
+    desk.git(&["merge", "--no-edit", "other"])
+        .ends(0)
+        .says("lacks changes that were")
+        .says("--allow-rollback");
+    desk.vault(&["remove", "entry/4"]).ends(6).says("--allow-rollback");
+    desk.vault(&["remove", "entry/4", "--allow-rollback"]).ends(0);
+    desk.vault(&["remove", "entry/2"]).ends(0);
+    desk.is_good();
+}
+
+#[test]
+fn a_merge_brings_in_no_slot_and_no_name_that_the_rules_forbid() {
+    let team = Team::new();
+    let desk = team.desk();
+    let recipient = team.age_identity("other.key");
+    on_side(&desk, &|| {
+        desk.vault(&["slot", "add", "--age", &recipient, "--label", "other", "--yes"]).ends(0);
+        desk.set("tmp/x", "of-the-forbidden-name");
+    });
+    let rules = |text: &str| {
+        std::fs::write(desk.folder.join("vault.toml"), format!("version = 1\n{text}")).unwrap();
+        desk.git(&["add", "-A"]).ends(0);
+        desk.git(&["commit", "-q", "--allow-empty", "-m", "rules"]).ends(0);
+    };
+    rules("[slots]\nallowed-kinds = [\"machine\"]\n");
+    desk.save("entry/0", "changed-here");
+    let kind = "slot \"other\" is of the kind age, which is not allowed";
+    for hand in [desk.clone(), desk.locked()] {
+        hand.git(&["merge", "--no-edit", "side"]).ends(1).says(kind);
+        desk.vault(&["list"]).ends(6);
+        desk.git(&["merge", "--abort"]).ends(0);
+    }
+    desk.git(&["-c", "merge.vault.driver=false", "merge", "--no-edit", "side"]).ends(1);
+    desk.vault(&["merge"]).ends(6).says(kind);
+    desk.git(&["merge", "--abort"]).ends(0);
+
+    rules("[names]\nforbidden = [\"tmp/*\"]\n");
+    desk.git(&["merge", "--no-edit", "side"]).ends(1).says("\"tmp/x\" is forbidden");
+    desk.git(&["merge", "--abort"]).ends(0);
+    desk.vault(&["pick", "side"]).ends(6).says("\"tmp/x\" is forbidden");
+    desk.is_good();
+
+    // What has to be there stays there: the removal of its slot is not merged in.
+    rules("");
+    desk.git(&["merge", "--no-edit", "side"]).ends(0);
+    rules("[slots]\nrequired-kinds = [\"age\"]\n");
+    desk.git(&["branch", "-q", "with-age"]).ends(0);
+    rules("");
+    on_side(&desk, &|| drop(desk.vault(&["slot", "remove", "other", "--yes"]).ends(0)));
+    desk.git(&["checkout", "-q", "with-age"]).ends(0);
+    desk.save("entry/1", "changed-here-too");
+    desk.git(&["merge", "--no-edit", "side"]).ends(1).says("there is no slot of the kind \"age\"");
+    desk.git(&["merge", "--abort"]).ends(0);
+    desk.is_good();
+}
+
+#[test]
+fn who_has_a_slot_on_one_side_only_can_merge_both() {
+    for theirs_has_it in [true, false] {
+        let team = Team::new();
+        let desk = team.desk();
+        let recipient = team.age_identity("new.key");
+        let add =
+            || drop(desk.vault(&["slot", "add", "--age", &recipient, "--label", "new", "--yes"]).ends(0));
+        let change = || desk.set("entry/0", "changed-there");
+        if theirs_has_it {
+            on_side(&desk, &|| {
+                add();
+                change();
+            });
+            desk.save("entry/0", "changed-here");
+        } else {
+            on_side(&desk, &change);
+            add();
+            desk.save("entry/0", "changed-here");
+        }
+        let new = desk.of("new.key");
+        new.git(&["merge", "--no-edit", "side"]).ends(1).says("in conflict").says("\"entry/0\"");
+        new.vault(&["resolve", "--all", "--theirs"]).ends(0);
+        new.commit("merged");
+        new.is_good();
+        assert_eq!(new.get("entry/0"), "changed-there");
+    }
+}
