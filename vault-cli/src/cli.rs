@@ -5,6 +5,7 @@ mod doors;
 mod entries;
 mod git;
 mod launch;
+mod migration;
 mod past;
 mod plain;
 mod slots;
@@ -25,6 +26,7 @@ pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use git::{Git, GitCommand, Merge, Pick, Resolve, Revert, Setup};
 pub(crate) use launch::{Doctor, PamUnlock, Render, Start};
+pub(crate) use migration::KeyringSource;
 pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use slots::{
     Backends, KdfOptions, NewSlots, Rewrap, Rotate, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove,

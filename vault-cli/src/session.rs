@@ -77,6 +77,9 @@ pub(crate) trait Session {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Committed, SessionError>;
 
+    /// From now on reads what is stored now.
+    fn refresh(&mut self) -> Result<(), SessionError>;
+
     /// Starts the log anew.
     fn compact(&mut self, pages: Option<Pages>) -> Result<Committed, SessionError>;
 
@@ -137,6 +140,10 @@ impl Session for Box<dyn Session> {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Committed, SessionError> {
         (**self).commit(changes, progress)
+    }
+
+    fn refresh(&mut self) -> Result<(), SessionError> {
+        (**self).refresh()
     }
 
     fn compact(&mut self, pages: Option<Pages>) -> Result<Committed, SessionError> {

@@ -295,19 +295,20 @@ impl Local {
         let snapshot = lock.snapshot().map_err(store)?;
         let locked = LockedVault::open(Arc::new(snapshot))
             .map_err(|error| SessionError::Format(self.path.clone(), error))?;
-        match locked.unlock_as(&self.vault) {
-            Ok(vault) => {
-                self.check_pins(&vault)?;
-                Ok((lock, vault))
+        let vault = self.unlocked_again(locked)?;
+        self.check_pins(&vault)?;
+        Ok((lock, vault))
+    }
+
+    /// What is stored now, by the master key that is known already.
+    fn unlocked_again(&self, locked: LockedVault) -> Result<UnlockedVault, SessionError> {
+        locked.unlock_as(&self.vault).map_err(|still| match still.reason {
+            UnlockFailure::Denied(UnlockError::NoSlotMatches { .. }) => {
+                SessionError::Replaced(self.path.clone())
             }
-            Err(still) => Err(match still.reason {
-                UnlockFailure::Denied(UnlockError::NoSlotMatches { .. }) => {
-                    SessionError::Replaced(self.path.clone())
-                }
-                UnlockFailure::Verify(error) => self.broken(error),
-                reason => SessionError::Unlock { path: self.path.clone(), reason, slots: Vec::new() },
-            }),
-        }
+            UnlockFailure::Verify(error) => self.broken(error),
+            reason => SessionError::Unlock { path: self.path.clone(), reason, slots: Vec::new() },
+        })
     }
 
     pub(super) fn save(
@@ -432,6 +433,11 @@ impl Session for Local {
             drop(self.compact(None));
         }
         Ok(Committed { outcomes, generation: saved.generation })
+    }
+
+    fn refresh(&mut self) -> Result<(), SessionError> {
+        self.vault = Arc::new(self.unlocked_again(open_locked(&self.path)?)?);
+        Ok(())
     }
 
     fn compact(&mut self, pages: Option<Pages>) -> Result<Committed, SessionError> {

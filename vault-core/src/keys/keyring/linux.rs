@@ -12,6 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::keys::keyring::{KeyringError, Prompts, SERVICE, Store};
 
+mod desktop;
+
+pub(super) use desktop::{desktop_items, remove_desktop_items};
+
 /// Name, description and priority of each.
 pub(super) const STORES: [(&str, &str, u8); 2] = [
     (SECRET_SERVICE, "Secret Service of the desktop (GNOME Keyring, KWallet, KeePassXC), over D-Bus", 20),
