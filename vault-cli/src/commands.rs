@@ -193,7 +193,7 @@ impl Run<'_> {
         })
     }
 
-    /// The agent's session of this vault: if one holds it, and nobody said how to unlock here.
+    /// The agent's session of this vault: if one holds it, and no option says how to unlock here. docs/decisions/0034.
     pub(crate) fn of_agent(&self, path: &Path) -> Result<Option<Remote>, Failure> {
         let unlock = &self.global.unlock;
         if self.global.no_agent
@@ -209,6 +209,9 @@ impl Run<'_> {
         }
         match Remote::find(Places::of(&self.environment), path, self.environment.author()) {
             Ok(session) => {
+                if let Some(session) = &session {
+                    session::look_at_named(self, path, session.facts().generation)?;
+                }
                 if let Some((generation, seen)) = session.as_ref().and_then(Remote::older) {
                     self.voice.warn(Warning::OlderThanSeen { path: path.to_owned(), generation, seen })?;
                 }
@@ -288,6 +291,18 @@ impl Run<'_> {
         !sources.iter().any(|source| source.what.asks())
     }
 
+    /// A path below the current folder, which the system gives without links, as the shell named that: with them.
+    fn as_named(&self, path: &Path) -> PathBuf {
+        let shell = self.environment.shell_folder().filter(|folder| **folder != self.folder);
+        let below = shell.and_then(|shell| Some((shell, path.strip_prefix(&self.folder).ok()?)));
+        match below {
+            Some((shell, below)) if shell.canonicalize().is_ok_and(|real| real == self.folder) => {
+                shell.join(below)
+            }
+            _ => path.to_owned(),
+        }
+    }
+
     /// What this machine remembers of the vault at this path.
     pub(crate) fn pins(&self, path: &Path) -> Result<PathPins, Failure> {
         let named = match self.global.unlock.vault_id.as_deref().or(self.environment.vault_id()) {
@@ -301,7 +316,7 @@ impl Run<'_> {
             named_by_key: false,
             now: self.now,
         };
-        Ok(PathPins::read(self.environment.state_folder(), path, terms))
+        Ok(PathPins::read(self.environment.state_folder(), &self.as_named(path), terms))
     }
 }
 

@@ -29,7 +29,7 @@ use vault_core::vault::rotate::RotateError;
 use vault_core::vault::salvage::SalvageError;
 use vault_core::vault::{Counts, LogRecord, StillLocked, UnlockFailure, Value};
 
-pub(crate) use local::{Local, attachment, open_locked};
+pub(crate) use local::{Durable, Local, attachment, open_locked};
 pub(crate) use pins::{PathPins, PinError, PinFacts, Seen, Terms, Unpinned};
 pub(crate) use remote::Remote;
 pub(crate) use sent::to_be_sent;
@@ -37,7 +37,7 @@ pub(crate) use slots::SlotEdit;
 pub(crate) use states::{Admitted, Rollback, State, Target, as_vault, replace};
 pub(crate) use unlock::{
     Credentials, Somebody, by_keyring, can_ask, credentials, has_passphrase, keyring, keyrings,
-    new_passphrase, policy, slot_asker, tell_skipped, work,
+    look_at_named, new_passphrase, policy, slot_asker, tell_skipped, work,
 };
 
 use crate::agent::AgentError;

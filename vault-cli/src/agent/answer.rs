@@ -291,11 +291,11 @@ impl<'a> Conversation<'a> {
 
     /// A session that changes the vault: it is held against what this machine remembers, as in any other process.
     fn writer(&self, path: &VaultPath, author: String) -> Result<Local, Refusal> {
-        let (real, held, vault, _) = self.vault(path, None)?;
+        let (_, held, vault, _) = self.vault(path, None)?;
         let longest = context::longest_log(path.path());
         let session = Local::of(path.path(), vault).restarting_beyond(longest).by(author, crate::time::now());
         let Some(held) = held else { return Ok(session) };
-        Ok(session.with_pins_untold(held.pins(&real))?.0)
+        Ok(session.with_pins_untold(held.pins(path.path()))?.0)
     }
 
     fn status(&mut self) -> Result<(), Refusal> {
@@ -336,7 +336,7 @@ impl<'a> Conversation<'a> {
             allow_rollback: policy.allow_rollback,
             ..self.server.memory.clone()
         };
-        let pins = memory.pins(&real);
+        let pins = memory.pins(&path);
         let snapshot = Arc::new(store::read(&real).map_err(failed)?);
         let locked = LockedVault::open(Arc::clone(&snapshot) as _)
             .map_err(|error| SessionError::Format(path.clone(), error))?;

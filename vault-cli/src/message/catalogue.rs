@@ -158,7 +158,8 @@ kinds! {
     ROLLED_BACK = "rolled-back", Integrity, "The vault is older than the machine key says, or lacks what this machine has seen; a warning when it is only read.";
     OTHER_VAULT = "other-vault", Integrity, "The machine key or VAULT_ID is another vault's, or the vault was replaced or rotated.";
     NOT_PINNED = "not-pinned", Failed, "A warning, or with require-pin an error: this machine cannot remember the vault.";
-    SLOTS_CHANGED = "slots-changed", Failed, "A warning: key slots were added or removed since this machine last looked.";
+    UNKNOWN_STATE = "unknown-state", Integrity, "A warning before a change, or an error of the agent: the branch is new, and nothing that was seen here is in it.";
+    SLOTS_CHANGED = "slots-changed", Failed, "A warning: key slots were added, removed or exchanged since this machine last looked.";
     BAD_VAULT_ID = "bad-vault-id", Usage, "VAULT_ID or --vault-id names no vault.";
     BAD_CONFIG = "bad-config", Failed, "The config file cannot be used.";
     KDF_TOO_COSTLY = "kdf-too-costly", Integrity, "A slot asks for more memory than is allowed.";

@@ -11,14 +11,15 @@ use vault_core::error::{EditError, VerifyError};
 use vault_core::format::entry::{EntryName, Meta};
 use vault_core::format::front::Pages;
 use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
-use vault_core::store::{self, Lock, StoreError};
+use vault_core::store::{self, Lock, ReplaceError, StoreError};
 use vault_core::vault::blob::{BlobError, BlobWriter};
 use vault_core::vault::diff::Difference;
 use vault_core::vault::edit::{Edit, NewValue, Outcome, Saved, Update};
 use vault_core::vault::{Counts, LockedVault, UnlockFailure, UnlockedVault, Value};
 
 use super::{
-    Change, Committed, Expect, Facts, Log, Opened, PathPins, PinError, Seen, Session, SessionError, obey,
+    Change, Committed, Expect, Facts, Log, Opened, PathPins, PinError, Seen, Session, SessionError, Unpinned,
+    obey,
 };
 use crate::failure::Failure;
 use crate::message::{Status, Voice, Warning};
@@ -32,6 +33,9 @@ pub(crate) fn open_locked(path: &Path) -> Result<LockedVault, SessionError> {
     let snapshot = store::read(path).map_err(|error| SessionError::Store(path.to_owned(), error))?;
     LockedVault::open(Arc::new(snapshot)).map_err(|error| SessionError::Format(path.to_owned(), error))
 }
+
+/// Whether what was stored outlives a power cut; if not, the error that says so, which is no reason to take anything back.
+pub(crate) type Durable = Result<(), SessionError>;
 
 /// A vault whose master key is in this process.
 pub(crate) struct Local {
@@ -317,13 +321,30 @@ impl Local {
         before: &UnlockedVault,
         saved: &Saved,
     ) -> Result<(), SessionError> {
-        let stored =
-            lock.replace(&saved.text).map_err(|error| SessionError::Save(self.path.clone(), error))?;
+        self.put(lock, before, saved)?
+    }
+
+    /// Stores it, and remembers what is stored. The inner result says whether it outlives a power cut.
+    pub(super) fn put(
+        &mut self,
+        lock: Lock,
+        before: &UnlockedVault,
+        saved: &Saved,
+    ) -> Result<Durable, SessionError> {
+        let failed = |error| SessionError::Save(self.path.clone(), error);
+        let (stored, durable) = match lock.replace(&saved.text) {
+            Ok(stored) => (Some(stored), Ok(())),
+            Err(error @ ReplaceError::FolderNotSynced(_)) => {
+                (store::read(&self.path).ok(), Err(failed(error)))
+            }
+            Err(error) => return Err(failed(error)),
+        };
         // It is stored: what cannot be read of it again is said by whoever reads it next.
-        if let (Some(pins), Ok(stored)) = (&mut self.pins, LockedVault::open(Arc::new(stored))) {
+        let stored = stored.and_then(|stored| LockedVault::open(Arc::new(stored)).ok());
+        if let (Some(pins), Some(stored)) = (&mut self.pins, stored) {
             pins.saved(before, &stored, saved);
         }
-        Ok(())
+        Ok(durable)
     }
 
     /// Nothing is changed in a vault that is older than what was seen here.
@@ -331,11 +352,15 @@ impl Local {
         let Some(pins) = &mut self.pins else { return Ok(()) };
         let checked = pins.before_change(vault);
         let unpinned = checked.map_err(|error| self.broken(error))?.map_err(|error| self.pin(error))?;
-        if let (Some(why), Some(voice)) = (unpinned, self.voice) {
-            let warning = Warning::Unpinned(self.path.clone(), why.clone());
-            voice.warn(warning).map_err(|_| self.pin(PinError::Unpinned(why)))?;
+        match (unpinned, self.voice) {
+            (Some(why), Some(voice)) => {
+                let warning = Warning::Unpinned(self.path.clone(), why.clone());
+                voice.warn(warning).map_err(|_| self.pin(PinError::Unpinned(why)))
+            }
+            // The agent has nobody to warn.
+            (Some(Unpinned::Apart), None) => Err(self.pin(PinError::Unpinned(Unpinned::Apart))),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn pin(&self, error: PinError) -> SessionError {

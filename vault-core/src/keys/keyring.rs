@@ -200,6 +200,12 @@ impl OsKeyring {
         self.call(store, item.user(), move |store, user| store.put(user, &text))
     }
 
+    /// How long a call may take.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// The key of a slot.
     ///
     /// # Errors
