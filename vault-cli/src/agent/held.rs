@@ -101,7 +101,7 @@ impl Held {
         let mut guard = self.state();
         let state = guard.as_mut().ok_or(NotCurrent::Locked)?;
         // Looked at under the lock: of two requests, the later one sees the newer file.
-        if !store::read(real).map_err(failed)?.is_same(&state.snapshot) {
+        if !state.snapshot.is_at(real) && !store::read(real).map_err(failed)?.is_same(&state.snapshot) {
             let pins = self.memory.pins(path);
             let snapshot = Arc::new(store::read(real).map_err(failed)?);
             let locked = LockedVault::open(Arc::clone(&snapshot) as _)
@@ -124,6 +124,11 @@ impl Held {
             (state.vault, state.snapshot, state.older, state.catalogue) = (vault, snapshot, older, None);
         }
         Ok(Current { vault: Arc::clone(&state.vault), older: state.older })
+    }
+
+    /// Whether the file at this path is still the one that was read.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        self.state().as_ref().is_some_and(|state| state.snapshot.is_at(path))
     }
 
     /// The names and attributes of this state, made once for all requests.
