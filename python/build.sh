@@ -10,4 +10,4 @@ maturin=../target/maturin
     "$maturin/bin/python" -m pip install --quiet --disable-pip-version-check 'maturin>=1.7,<2'
 }
 [ $# -gt 0 ] || set -- --release
-exec "$maturin/bin/maturin" build --locked "$@"
+exec "$maturin/bin/maturin" build --locked --out ../target/wheels "$@"

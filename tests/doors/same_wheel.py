@@ -42,4 +42,4 @@ same("entry points", built("entry_points.txt").split(), by_hand("entry_points.tx
 ours, theirs = (email.message_from_string(text("METADATA")) for text in (built, by_hand))
 for key in ["Name", "Version", "Requires-Dist", "Requires-Python", "Summary"]:
     same(key, ours.get_all(key), theirs.get_all(key))
-sys.exit("\n".join(differences))
+sys.exit("\n".join(differences) or None)

@@ -7,6 +7,7 @@ mod git;
 mod launch;
 mod migration;
 mod past;
+mod plain;
 mod slots;
 mod vaults;
 
@@ -62,7 +63,7 @@ impl Cli {
     /// # Errors
     /// clap's, which is help or the version, too.
     pub(crate) fn parse_typed(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
-        match Self::parse_quickly(&arguments) {
+        match Self::parse_plainly(&arguments).or_else(|| Self::parse_quickly(&arguments)) {
             Some(cli) => Ok(cli),
             None => Self::parse_in_full(arguments),
         }

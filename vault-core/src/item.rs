@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::crypto::hash::sha256;
 use crate::format::entry::{DEFAULT_FIELD, EntryName, Meta};
 use crate::format::limits;
+use crate::format::map::SmallMap;
 use crate::vault::edit::{NewValue, Update};
 
 /// Which credential: the password of this user of this service. Both are taken as they are, and may be empty.
@@ -96,7 +97,7 @@ impl Item {
         (item.entry_name() == *name).then_some(item)
     }
 
-    fn of_attributes(attributes: &BTreeMap<String, String>) -> Option<Self> {
+    fn of_attributes(attributes: &SmallMap<String>) -> Option<Self> {
         Self::new(attributes.get(SERVICE)?, attributes.get(USERNAME)?).ok()
     }
 
@@ -295,7 +296,7 @@ mod tests {
     fn the_derived_name_wins_and_the_others_are_reported() {
         let by_hand = [(SERVICE, "s"), (USERNAME, "u")];
         let mut without = meta("without", &by_hand);
-        without.fields.clear();
+        without.fields = SmallMap::new();
         let all =
             [meta("a", &by_hand), meta("keyring/s/u", &[]), meta("z", &by_hand), without, meta("s", &[])];
         let found: Vec<_> = item("s", "u").entries(&all).iter().map(|meta| meta.name.as_str()).collect();

@@ -76,7 +76,7 @@ impl Vault {
     pub(crate) fn items(&self, spec: &HashMap<&str, &str>) -> Result<Vec<Item>> {
         let all = self.read()?.list().map_err(broken)?;
         let matches = |meta: &Meta| {
-            spec.iter().all(|(key, value)| meta.attributes.get(*key).is_some_and(|there| there == value))
+            spec.iter().all(|(key, value)| meta.attributes.get(key).is_some_and(|there| there == value))
         };
         let items = all.iter().filter_map(|meta| {
             let item = Item::of_entry(meta)?;

@@ -1,7 +1,7 @@
 //! Vaults that are held: their keys, for how long, and whether the file is still theirs.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vault_core::keys::UnlockError;
 use vault_core::store::{self, Snapshot};
@@ -101,7 +101,7 @@ impl Held {
         let mut guard = self.state();
         let state = guard.as_mut().ok_or(NotCurrent::Locked)?;
         // Looked at under the lock: of two requests, the later one sees the newer file.
-        if !store::read(real).map_err(failed)?.is_same(&state.snapshot) {
+        if !state.snapshot.is_at(real) && !store::read(real).map_err(failed)?.is_same(&state.snapshot) {
             let pins = self.memory.pins(path);
             let snapshot = Arc::new(store::read(real).map_err(failed)?);
             let locked = LockedVault::open(Arc::clone(&snapshot) as _)
@@ -124,6 +124,11 @@ impl Held {
             (state.vault, state.snapshot, state.older, state.catalogue) = (vault, snapshot, older, None);
         }
         Ok(Current { vault: Arc::clone(&state.vault), older: state.older })
+    }
+
+    /// Whether the file at this path is still the one that was read.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        self.state().as_ref().is_some_and(|state| state.snapshot.is_at(path))
     }
 
     /// The names and attributes of this state, made once for all requests.
@@ -179,10 +184,9 @@ impl Held {
         }
     }
 
-    /// Forgets the keys. Requests that are at work have them until they end: see what is returned.
-    pub(super) fn forget(&self) -> Weak<UnlockedVault> {
-        let state = self.state().take();
-        state.map(|state| Arc::downgrade(&state.vault)).unwrap_or_default()
+    /// Forgets the keys. Requests that are at work have them until they end.
+    pub(super) fn forget(&self) {
+        self.state().take();
     }
 }
 

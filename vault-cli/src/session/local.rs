@@ -45,8 +45,8 @@ pub(crate) struct Local {
     pub(super) now: u64,
     sources: Vec<&'static str>,
     voice: Option<Voice>,
-    /// A log with more seals is restarted by the save that finds it so long.
-    longest_log: usize,
+    /// A log with more seals is restarted by the save that finds it so long. Asked when something is saved.
+    longest_log: fn(&Path) -> usize,
     pins: Option<PathPins>,
 }
 
@@ -76,7 +76,7 @@ impl Local {
             now: 0,
             sources: Vec::new(),
             voice: None,
-            longest_log: usize::MAX,
+            longest_log: |_| usize::MAX,
             pins: None,
         }
     }
@@ -112,8 +112,8 @@ impl Local {
         }
     }
 
-    /// Restarts the log by itself once it has more seals than that.
-    pub(crate) fn restarting_beyond(mut self, seals: usize) -> Self {
+    /// Restarts the log by itself once it has more seals than this says for the vault's path.
+    pub(crate) fn restarting_beyond(mut self, seals: fn(&Path) -> usize) -> Self {
         self.longest_log = seals;
         self
     }
@@ -451,8 +451,9 @@ impl Session for Local {
         self.obey(&vault, &changes)?;
         let (saved, outcomes) = self.apply(&vault, changes, progress)?;
         self.save(lock, &vault, &saved)?;
-        let is_long = vault.seals() >= self.longest_log || vault.log_bytes() >= LARGEST_LOG;
-        if is_long && self.longest_log != usize::MAX {
+        let longest = (self.longest_log)(&self.path);
+        let is_long = vault.seals() >= longest || vault.log_bytes() >= LARGEST_LOG;
+        if is_long && longest != usize::MAX {
             // The change is stored. If the log cannot be restarted now, the next save will try again.
             drop(self.compact(None));
         }
@@ -564,7 +565,7 @@ mod tests {
             let name = EntryName::parse(&format!("entry/{i}")).unwrap();
             let change = Change::Set { name, update, expect: Expect::Anything };
             let session = open().by("tester".to_owned(), 2);
-            session.restarting_beyond(4).commit(vec![change], &mut |_| ()).ok().unwrap();
+            session.restarting_beyond(|_| 4).commit(vec![change], &mut |_| ()).ok().unwrap();
             longest = longest.max(open().facts().seals);
         }
         assert_eq!(longest, 4, "the save that finds four seals leaves one");

@@ -76,6 +76,13 @@ impl Snapshot {
         Ok(Identity::of(&fstat(&self.file)?) != self.identity)
     }
 
+    /// True if this path leads to this very file, unchanged since it was opened. The last part of the path is not followed if it
+    /// is a link.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        rustix::fs::lstat(path).is_ok_and(|stat| Identity::of(&stat) == self.identity)
+    }
+
     /// True if both are the same file, unchanged between the two.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {

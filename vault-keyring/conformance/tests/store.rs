@@ -131,6 +131,8 @@ fn an_item_in_conflict_is_neither_missing_nor_one_of_its_values() {
     let base = std::fs::read(&world.path).unwrap();
     world.set("keyring/s/u", &[], "theirs");
     let theirs = world.vault();
+    // Another file at this path: theirs goes on reading the one that it opened.
+    std::fs::remove_file(&world.path).unwrap();
     std::fs::write(&world.path, base).unwrap();
     world.set("keyring/s/u", &[], "ours");
     let random = &mut SystemRandom;
