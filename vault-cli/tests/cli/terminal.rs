@@ -154,10 +154,10 @@ fn an_import_asks_before_it_replaces() {
     world.set("A", b"old");
     std::fs::write(world.path(".env"), "A=new\n").unwrap();
     let line = "vault --machine-key-file key import .env";
-    let (code, shown) = on_terminal(&world, line, &[("Replace them?", "n\r")]);
+    let (code, shown) = on_terminal(&world, line, &[("Replace it?", "n\r")]);
     assert_eq!(code, Some(8), "{shown}");
     assert_eq!(world.get("A"), b"old");
-    let (code, shown) = on_terminal(&world, line, &[("Replace them?", "y\r")]);
+    let (code, shown) = on_terminal(&world, line, &[("Replace it?", "y\r")]);
     assert_eq!(code, Some(0), "{shown}");
     assert_eq!(world.get("A"), b"new");
 }
