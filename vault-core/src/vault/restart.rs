@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::crypto::random::{self, Random};
-use crate::error::EditError;
+use crate::error::{EditError, VerifyError};
 use crate::format::front::{Header, Pages, Table};
 use crate::format::id::SealId;
 use crate::format::page::Look;
@@ -32,26 +32,11 @@ impl UnlockedVault {
             return Err(EditError::Full);
         }
         let mut all: Vec<Vec<SealedEntry>> = vec![Vec::new(); usize::from(pages.count())];
-        let read = self.each_verified_page(Look::Canonical, |page| {
-            Ok(page
-                .entries
-                .iter()
-                .map(|entry| SealedEntry::from_page(&page, entry, &self.source))
-                .collect::<Vec<_>>())
-        })?;
         // Ids begin with the page's digits, so the order of old pages is that of new ones.
-        for entry in read.into_iter().flatten() {
+        for entry in self.all_sealed()? {
             all[usize::from(pages.of(entry.id.0))].push(entry);
         }
-        let (replaces, records) = self.history()?;
-        let changes = Changes {
-            time: now,
-            author: author_of(author),
-            reason: reason_of(reason),
-            replaces,
-            records,
-            ..Changes::default()
-        };
+        let changes = self.restarting(author, reason, now)?;
         Whole {
             header: Header { pages, ..self.front.header.clone() },
             table: Table::new(pages, self.slots().to_vec(), self.front.table.roster.clone()),
@@ -65,8 +50,35 @@ impl UnlockedVault {
         .ok_or(EditError::TooManyChanges)
     }
 
-    /// What a restart says of the seals that it drops: their ids, and the newest of their changes.
-    pub(crate) fn history(&self) -> Result<(BTreeSet<SealId>, Vec<Record>), EditError> {
+    /// All entries, from verified pages, in the order of their ids.
+    pub(super) fn all_sealed(&self) -> Result<Vec<SealedEntry>, VerifyError> {
+        let pages = self.each_verified_page(Look::Canonical, |page| {
+            let of = |entry| SealedEntry::from_page(&page, entry, &self.source);
+            Ok(page.entries.iter().map(of).collect::<Vec<_>>())
+        })?;
+        Ok(pages.into_iter().flatten().collect())
+    }
+
+    /// A restart's changes: who made it, and what it says of the seals that it drops.
+    pub(super) fn restarting(
+        &self,
+        author: &str,
+        reason: Option<&str>,
+        now: u64,
+    ) -> Result<Changes, EditError> {
+        let (replaces, records) = self.history()?;
+        Ok(Changes {
+            time: now,
+            author: author_of(author),
+            reason: reason_of(reason),
+            replaces,
+            records,
+            ..Changes::default()
+        })
+    }
+
+    /// The ids of the seals that a restart drops, and the newest of their changes.
+    fn history(&self) -> Result<(BTreeSet<SealId>, Vec<Record>), EditError> {
         // Ids with a generation to go by: a replaced seal without a record counts as older than any with one.
         let mut ids: BTreeMap<SealId, u64> = BTreeMap::new();
         let mut records = Vec::new();

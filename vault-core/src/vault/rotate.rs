@@ -15,15 +15,13 @@ use crate::format::entry::Stored;
 use crate::format::front::{Header, Table};
 use crate::format::id::{BlobId, SealId, SlotId};
 use crate::format::limits;
-use crate::format::page::Look;
 use crate::format::roster::Roster;
-use crate::format::seal::Changes;
 use crate::format::slot::{Label, SlotKind, SlotLine};
 use crate::keys::{RewrapError, VaultHeaderParts, VaultId, rewrap_slot};
 use crate::secret::{Key, Master};
 use crate::source::Source;
 use crate::vault::blob::{BlobError, BlobWriter, SealedBlob};
-use crate::vault::edit::{author_of, reason_of, roster_within_limits};
+use crate::vault::edit::roster_within_limits;
 use crate::vault::entry::{BlobLines, OpenEntry, SealedEntry, Sealers};
 use crate::vault::write::{Saved, Whole};
 use crate::vault::{LockedVault, StillLocked, UnlockedVault};
@@ -134,14 +132,7 @@ impl UnlockedVault {
         let slots =
             self.slots().iter().map(|slot| wrapped(&parts, slot, &master)).collect::<Result<_, _>>()?;
 
-        let entries: Vec<SealedEntry> = self
-            .each_verified_page(Look::Canonical, |page| {
-                let of = |entry| SealedEntry::from_page(&page, entry, &self.source);
-                Ok(page.entries.iter().map(of).collect::<Vec<_>>())
-            })?
-            .into_iter()
-            .flatten()
-            .collect();
+        let entries = self.all_sealed()?;
         let mut offset = 0;
         let again = entries
             .iter()
@@ -160,15 +151,7 @@ impl UnlockedVault {
             page.sort_by_key(|entry| entry.id);
         }
 
-        let (replaces, records) = self.history()?;
-        let changes = Changes {
-            time: now,
-            author: author_of(author),
-            reason: reason_of(reason),
-            replaces,
-            records,
-            ..Changes::default()
-        };
+        let changes = self.restarting(author, reason, now)?;
         let roster = Roster { epoch: self.roster.epoch + 1, ..self.roster.clone() };
         let sealed = sealers.roster.seal(b"", &roster_within_limits(roster).encode(), random);
         let saved = Whole {
