@@ -82,8 +82,8 @@ pub(crate) struct Run<'a> {
 pub(crate) fn start(arguments: Vec<OsString>) -> std::process::ExitCode {
     let arguments = keyring::called_so(arguments);
     let guessed = Voice::guessed(arguments.iter().cloned());
-    let launches = launch::is_meant(&arguments);
-    let failure = |failure: Failure| if launches { failure.before_start() } else { failure };
+    let typed = arguments.clone();
+    let failure = |failure: Failure| if launch::is_meant(&typed) { failure.before_start() } else { failure };
     // Before anything of it can be repeated in an error.
     if arguments.iter().any(|argument| context::holds_key(argument)) {
         return guessed.report(Err(failure(Failure::KeyInArgv)));

@@ -227,6 +227,8 @@ pub(crate) enum Failure {
     Warning(Warning),
     /// Ctrl-C.
     Interrupted,
+    /// This signal came, and everything was put away first.
+    Ended(u8),
 }
 
 /// Why an entry cannot be a file.
@@ -288,6 +290,8 @@ pub(crate) enum LaunchError {
     NoProgram(OsString),
     /// The program cannot be executed.
     NotExecutable(OsString, io::Error),
+    /// The program was started, and how it ended is not known.
+    Lost(OsString, io::Error),
 }
 
 /// What is wrong with a value for a variable.
@@ -306,7 +310,8 @@ impl Failure {
     pub(crate) fn before_start(self) -> Self {
         match self {
             // These end in their own way.
-            Self::Interrupted | Self::Output(OutputError::BrokenPipe) => self,
+            Self::Interrupted | Self::Ended(_) | Self::Output(OutputError::BrokenPipe) => self,
+            Self::Launch(LaunchError::Lost(..)) => self,
             Self::Usage(error) if !error.use_stderr() => Self::Usage(error),
             other => Self::BeforeStart(Box::new(other)),
         }

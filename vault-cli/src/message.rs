@@ -213,7 +213,12 @@ impl Voice {
     /// # Errors
     /// What is reported in another way: Ctrl-C, a closed pipe.
     pub(crate) fn briefly(self, failure: Failure) -> Result<Exit, Failure> {
-        if self.json || matches!(failure, Failure::Output(OutputError::BrokenPipe) | Failure::Interrupted) {
+        if self.json
+            || matches!(
+                failure,
+                Failure::Output(OutputError::BrokenPipe) | Failure::Interrupted | Failure::Ended(_)
+            )
+        {
             return Err(failure);
         }
         let message = text::message(&failure);
@@ -226,6 +231,7 @@ impl Voice {
             // The shell shows the same for a program that was killed by the signal.
             Failure::Output(OutputError::BrokenPipe) => return Exit::Signal(13).code(),
             Failure::Interrupted => return harden::die_interrupted(),
+            Failure::Ended(number) => return Exit::Signal(*number).code(),
             Failure::Usage(error) if !error.use_stderr() => {
                 return match Output::of_process().text(&error.render().to_string()) {
                     Ok(()) => Exit::Ok.code(),

@@ -2,10 +2,14 @@
 //!
 //! What is typed goes straight into wiping memory, in a mode in which the terminal echoes nothing and does not act on
 //! Ctrl-C itself. So the terminal is always restored, and the question erased, before the process ends.
+//!
+//! From the first hidden question on, nothing that is typed is echoed until the command is done: who types the next answer while a
+//! key is derived must not see it.
 
 #![expect(clippy::disallowed_methods, reason = "the terminal is opened for writing")]
 
 mod asker;
+mod hush;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -15,11 +19,13 @@ use vault_core::secret::{Passphrase, Secret};
 
 use crate::buffer::WipingBuffer;
 pub(crate) use asker::asker;
+use hush::Hush;
 
 /// The terminal to ask at, if there is one and asking is allowed. It is opened when it is needed.
 pub(crate) struct Prompt {
     allowed: bool,
     terminal: Option<File>,
+    hush: Option<Hush>,
 }
 
 /// Why an answer could not be had.
@@ -52,12 +58,12 @@ pub(crate) enum Empty {
 impl Prompt {
     /// The process's controlling terminal, even when its streams are redirected.
     pub(crate) fn on_terminal() -> Self {
-        Self { allowed: true, terminal: None }
+        Self { allowed: true, terminal: None, hush: None }
     }
 
     /// One that never asks.
     pub(crate) fn never() -> Self {
-        Self { allowed: false, terminal: None }
+        Self { allowed: false, terminal: None, hush: None }
     }
 
     /// Whether there is someone to ask.
@@ -68,6 +74,11 @@ impl Prompt {
     /// Whether anybody may be asked, there or elsewhere.
     pub(crate) fn is_allowed(&self) -> bool {
         self.allowed
+    }
+
+    /// Gives the terminal back as it was, before a program is started that uses it.
+    pub(crate) fn release(&mut self) {
+        self.hush = None;
     }
 
     /// Asks for something secret that exists: a passphrase, a recovery code.
@@ -164,8 +175,10 @@ impl Prompt {
     }
 
     fn hidden(&mut self, question: &str, limit: usize, empty: Empty) -> Result<Secret, PromptError> {
-        let terminal = self.terminal()?;
-        let typed = ask(terminal, &format!("{question}: "), Echo::Off, limit)?;
+        if self.hush.is_none() {
+            self.hush = Some(Hush::enter(self.terminal()?).map_err(PromptError::Terminal)?);
+        }
+        let typed = ask(self.terminal()?, &format!("{question}: "), Echo::Off, limit)?;
         if typed.expose().is_empty() && empty == Empty::Refused {
             return Err(PromptError::Empty);
         }

@@ -62,6 +62,18 @@ pub(crate) enum Form {
     Shell,
 }
 
+impl Form {
+    /// What of a value that was written so is not the value itself; of a word in quotes, what is inside.
+    pub(crate) fn inside(self, written: &[u8]) -> Option<Secret> {
+        let inside = match self {
+            Self::Plain => return None,
+            Self::Json | Self::Base64 => written,
+            Self::Shell => &written[1..written.len() - 1],
+        };
+        Some(Secret::new(inside.to_vec()))
+    }
+}
+
 /// A part of a template.
 pub(crate) enum Piece {
     /// Text, which may hold secrets of its own.

@@ -1,7 +1,11 @@
-//! The system calls of vault that safe Rust does not offer. The only crate with `unsafe`; both functions are safe to call with
+//! The system calls of vault that safe Rust does not offer. The only crate with `unsafe`; everything public is safe to call with
 //! any arguments.
 
+mod signals;
+
 use std::io;
+
+pub use signals::{Caught, Signals, keep_children};
 
 /// Keeps the pages that this range touches from being swapped out, and out of core files, for as long as the process lives.
 /// Nothing is read or written, so any range is sound; one that is not mapped is an error.

@@ -11,8 +11,7 @@ use crate::failure::{EditorError, Failure};
 use crate::input;
 use crate::message::{Exit, Status};
 use crate::session::{Change, Expect, Session};
-use crate::sys::editor;
-use crate::sys::folder::PrivateFolder;
+use crate::sys::editor::Desk;
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Edit) -> Result<Exit, Failure> {
     let name = entry_name(&arguments.name)?;
@@ -48,9 +47,9 @@ fn value(run: &mut Run<'_>, arguments: &Edit, name: EntryName) -> Result<Exit, F
         Value::Inline(secret) if std::str::from_utf8(secret.expose()).is_ok() => secret,
         _ => return Err(Failure::NotEditable(name)),
     };
-    let folder = PrivateFolder::make(run.environment.runtime_folder()).ok_or(Failure::NoMemoryFolder)?;
-    let edited = editor::edit(&folder, &command, &old, limits::INLINE + 1)?;
-    drop(folder);
+    run.prompt.release();
+    let desk = Desk::make(run.environment.runtime_folder())?;
+    let edited = desk.edit(&command, &old, limits::INLINE + 1)?;
 
     // Editors end the last line. A value that did not end so keeps that.
     let new = if old.expose().ends_with(b"\n") { edited } else { input::without_newline(edited) };

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use clap::CommandFactory;
 use vault_core::format::entry::DEFAULT_FIELD;
 use vault_core::secret::Secret;
 use vault_core::vault::Value;
@@ -12,14 +13,14 @@ use vault_core::vault::Value;
 use super::get::{copy_value, in_memory, warn};
 use super::{Run, found, normalised};
 use crate::buffer::WipingBuffer;
-use crate::cli::Start;
+use crate::cli::{Cli, Start};
 use crate::codec::{self, Format};
 use crate::failure::{Failure, LaunchError, VariableProblem};
 use crate::input::{self, Place};
 use crate::mask::Mask;
 use crate::message::{Exit, Warning};
-use crate::session::Session;
-use crate::sys::child::{self, End, Program};
+use crate::session::{Session, SessionError};
+use crate::sys::child::{self, End, NotRun, Program};
 use crate::sys::folder::{NamelessFile, PrivateFolder};
 use crate::template::{self, Form, Piece, Reference};
 
@@ -31,9 +32,10 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Start) -> Result<Exit, Failure>
     if let Some(prefix) = &arguments.prefix {
         below(session, &vault, prefix, &mut wanted)?;
     }
-    let mut secrets = Secrets { variables: Vec::new(), files: Vec::new(), given: Vec::new() };
+    let mut secrets =
+        Secrets { variables: Vec::new(), files: Vec::new(), given: Vec::new(), written: Vec::new() };
     for (name, pieces) in wanted.variables {
-        let value = variable(run, session, &vault, &name, pieces, arguments.mask, &mut secrets.given)?;
+        let value = variable(run, session, &vault, &name, pieces, &mut secrets)?;
         secrets.variables.push((name, value));
     }
     for (name, reference) in wanted.files {
@@ -46,15 +48,25 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Start) -> Result<Exit, Failure>
     start(run, arguments, secrets)
 }
 
-/// Whether the command line is one of `vault run`, before it is understood.
+/// Whether a command line that was not understood is one of `vault run`. Slow: it asks for the whole grammar.
 pub(super) fn is_meant(arguments: &[OsString]) -> bool {
+    let grammar = Cli::command();
+    let takes_value = |is: &dyn Fn(&clap::Arg) -> bool| {
+        grammar.get_arguments().any(|option| is(option) && option.get_action().takes_values())
+    };
     let mut words = arguments.iter().skip(1).map(|word| word.to_string_lossy());
     while let Some(word) = words.next() {
-        match &*word {
-            "-f" | "--file" | "-i" | "--identity" | "--passphrase-file" | "--passphrase-fd"
-            | "--machine-key-file" | "--slot" | "--max-kdf-memory" | "--color" => drop(words.next()),
-            word if word.starts_with('-') => {}
-            word => return word == "run",
+        let value_follows = match (word.strip_prefix("--"), word.strip_prefix('-')) {
+            (Some(name), _) => takes_value(&|option| option.get_long() == Some(name)),
+            // Of several in one word, the first that takes a value has the rest of the word for it, if there is one.
+            (None, Some(letters)) => letters
+                .char_indices()
+                .find(|(_, letter)| takes_value(&|option| option.get_short() == Some(*letter)))
+                .is_some_and(|(at, letter)| at + letter.len_utf8() == letters.len()),
+            (None, None) => return word == "run",
+        };
+        if value_follows {
+            words.next();
         }
     }
     false
@@ -73,6 +85,8 @@ struct Secrets {
     files: Vec<(String, Value)>,
     /// Values of their own, to be masked.
     given: Vec<Secret>,
+    /// The same as a template made this program write them.
+    written: Vec<Secret>,
 }
 
 /// Everything that the command line and the environment file say, before any vault is opened.
@@ -151,7 +165,8 @@ pub(super) fn parsed(text: &str) -> Result<Reference, Failure> {
     Reference::parse(text).map_err(|error| LaunchError::Reference(text.to_owned(), error).into())
 }
 
-/// The value that is meant.
+/// The value that is meant. Of an entry in conflict, none is handed on as if it were the only one: what a program or a file is
+/// given is used far from here.
 pub(super) fn looked_up(
     run: &Run<'_>,
     session: &mut dyn Session,
@@ -159,19 +174,21 @@ pub(super) fn looked_up(
     reference: &Reference,
 ) -> Result<Value, Failure> {
     let (meta, value) = found(session, vault, &reference.entry, &reference.field)?;
+    if meta.in_conflict() {
+        return Err(SessionError::InConflict(meta.name).into());
+    }
     warn(run, &meta)?;
     Ok(value)
 }
 
-/// A variable's value. Those of which it is made are kept, if they are to be masked.
+/// A variable's value. Those of which it is made are kept, as they are to be masked.
 fn variable(
     run: &Run<'_>,
     session: &mut dyn Session,
     vault: &Path,
     name: &str,
     pieces: Vec<Piece>,
-    mask: bool,
-    given: &mut Vec<Secret>,
+    secrets: &mut Secrets,
 ) -> Result<Secret, Failure> {
     let refuse = |problem| Err(LaunchError::NotForVariable(name.to_owned(), problem).into());
     let mut out = WipingBuffer::new();
@@ -186,11 +203,11 @@ fn variable(
                     return refuse(VariableProblem::TooLong);
                 }
                 let value = in_memory(value)?;
+                let before = out.as_slice().len();
                 template::write(value.expose(), form, &mut out)
                     .map_err(|error| LaunchError::Form(reference, error))?;
-                if mask {
-                    given.push(value);
-                }
+                secrets.written.extend(form.inside(&out.as_slice()[before..]));
+                secrets.given.push(value);
             }
         }
     }
@@ -231,25 +248,34 @@ fn warn_of_unmasked(run: &Run<'_>, secrets: &mut Secrets) -> Result<(), Failure>
 }
 
 /// Hands everything over.
-fn start(run: &Run<'_>, arguments: &Start, secrets: Secrets) -> Result<Exit, Failure> {
+fn start(run: &mut Run<'_>, arguments: &Start, secrets: Secrets) -> Result<Exit, Failure> {
+    let program = || arguments.program[0].clone();
+    run.prompt.release();
+    let waits = arguments.mask || !secrets.files.is_empty() || child::is_first();
+    // Before there are files: whoever ends this process must not leave them behind.
+    let signals =
+        waits.then(child::keep_signals).transpose().map_err(|error| not_started(program(), error))?;
     let files = Files::make(run, arguments.files_in.as_deref(), secrets.files)?;
-    let program = Program {
+    let started = Program {
         words: &arguments.program,
         variables: secrets.variables,
         files: files.paths.clone(),
         without_input: run.stdin.is_used(),
     };
-    let mask = arguments.mask.then(|| Mask::of(&secrets.given));
-    drop(secrets.given);
-    let ended = if mask.is_none() && files.folder.is_none() && !child::is_first() {
-        Err(program.replace_this())
-    } else {
-        program.supervise(mask.as_ref())
+    let mask = arguments.mask.then(|| Mask::of(secrets.given.iter().chain(&secrets.written)));
+    drop((secrets.given, secrets.written));
+    let ended = match &signals {
+        Some(signals) if mask.is_some() || files.folder.is_some() || child::is_first() => {
+            started.supervise(signals, mask.as_ref())
+        }
+        _ => Err(started.replace_this(signals.as_ref())),
     };
     match ended {
         Ok(End::Code(code)) => Ok(Exit::Child(code)),
         Ok(End::Signal(number)) => Ok(Exit::Signal(number)),
-        Err(error) => Err(not_started(arguments.program[0].clone(), error).into()),
+        Err(NotRun::Ended(number)) => Err(Failure::Ended(number)),
+        Err(NotRun::NotStarted(error)) => Err(not_started(program(), error).into()),
+        Err(NotRun::Lost(error)) => Err(LaunchError::Lost(program(), error).into()),
     }
 }
 
@@ -380,8 +406,19 @@ mod tests {
     #[test]
     fn the_command_is_known_before_its_line_is_understood() {
         let meant = |line: &str| is_meant(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
-        for line in ["vault run --bad", "vault -f x --json run", "vault --file=x -i id run -- get"] {
+        for line in [
+            "vault run --bad",
+            "vault -f x --json run",
+            "vault --file=x -i id run -- get",
+            "vault -qf x run",
+            "vault -fx run",
+        ] {
             assert!(meant(line), "{line}");
+        }
+        for option in Cli::command().get_arguments().filter(|option| option.get_action().takes_values()) {
+            let name = option.get_long().unwrap();
+            assert!(meant(&format!("vault --{name} x run --bad")), "{name}");
+            assert!(!meant(&format!("vault --{name} run get")), "{name}");
         }
         for line in ["vault get run", "vault -f run get x", "vault", "vault --file run"] {
             assert!(!meant(line), "{line}");

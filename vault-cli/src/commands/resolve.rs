@@ -16,8 +16,7 @@ use crate::failure::{EditorError, Failure, GitFailure};
 use crate::input;
 use crate::message::{Exit, Status};
 use crate::session::{Change, Expect, Session};
-use crate::sys::editor;
-use crate::sys::folder::PrivateFolder;
+use crate::sys::editor::Desk;
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Resolve) -> Result<Exit, Failure> {
     let names = arguments.names.iter().map(|name| entry_name(name)).collect::<Result<Vec<_>, _>>()?;
@@ -110,8 +109,9 @@ fn edited(run: &mut Run<'_>, session: &mut dyn Session, meta: &Meta) -> Result<V
     for field in fields {
         let both = both(session, meta, field)?;
         // One for each: the editor's file has to be new.
-        let folder = PrivateFolder::make(run.environment.runtime_folder()).ok_or(Failure::NoMemoryFolder)?;
-        let edited = input::without_newline(editor::edit(&folder, &command, &both, MAX_TEXT)?);
+        run.prompt.release();
+        let desk = Desk::make(run.environment.runtime_folder())?;
+        let edited = input::without_newline(desk.edit(&command, &both, MAX_TEXT)?);
         let has_marks = edited
             .expose()
             .split(|byte| *byte == b'\n')

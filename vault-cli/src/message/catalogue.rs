@@ -181,6 +181,7 @@ kinds! {
     INHERITED_DESCRIPTOR = "inherited-descriptor", Usage, "The program would inherit the file that the passphrase was read from.";
     NO_MEMORY_FOR_FILES = "no-memory-for-files", Failed, "There is no storage in memory for a program's files.";
     NOT_EXECUTABLE = "not-executable", NotExecutable, "The program that was to be run cannot be executed.";
+    PROGRAM_LOST = "program-lost", Failed, "The program was run, and the system does not say how it ended.";
     PROGRAM_NOT_FOUND = "program-not-found", NoProgram, "The program that was to be run was not found.";
     NO_REPOSITORY = "no-repository", NotFound, "The vault is in no work tree of git.";
     COMMIT_NOT_FOUND = "commit-not-found", NotFound, "There is no such commit, or it does not have the vault.";

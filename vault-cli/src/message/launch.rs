@@ -84,6 +84,11 @@ pub(super) fn message(error: &LaunchError) -> Message {
             kinds::PROGRAM_NOT_FOUND,
             format!("cannot run {}: it was not found", quoted(&program.to_string_lossy())),
         ),
+        LaunchError::Lost(program, error) => caused(
+            kinds::PROGRAM_LOST,
+            &format!("{} was started, and it is not known how it ended", quoted(&program.to_string_lossy())),
+            error,
+        ),
         LaunchError::NotExecutable(program, error) => {
             caused(kinds::NOT_EXECUTABLE, &format!("cannot run {}", quoted(&program.to_string_lossy())), error)
         }

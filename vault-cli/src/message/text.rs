@@ -208,7 +208,7 @@ pub(super) fn message(failure: &Failure) -> Message {
         Failure::Launch(error) => launch::message(error),
         Failure::Git(error) => git::message(error),
         Failure::Warning(given) => warning(given).hint("this is a warning, and an error because of --strict"),
-        Failure::Interrupted => Message::new(kinds::USAGE, "interrupted"),
+        Failure::Interrupted | Failure::Ended(_) => Message::new(kinds::USAGE, "interrupted"),
     }
 }
 

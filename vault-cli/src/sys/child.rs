@@ -9,15 +9,14 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
-use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
-use signal_hook::iterator::Signals;
 use vault_core::secret::Secret;
+use vault_sys::{Caught, Signals};
 
 use crate::buffer::WipingBuffer;
 use crate::context::SECRET_VARIABLES;
@@ -44,53 +43,64 @@ pub(crate) enum End {
     Signal(u8),
 }
 
+/// Why it is not known how a program ended.
+#[derive(Debug)]
+pub(crate) enum NotRun {
+    /// It was not started.
+    NotStarted(io::Error),
+    /// A signal came that ends this process, before there was a program to pass it to.
+    Ended(u8),
+    /// It was started, and waiting for it failed.
+    Lost(io::Error),
+}
+
 /// Whether this is the first process of a container: it has to reap, and signals that it does not handle are lost.
 pub(crate) fn is_first() -> bool {
     rustix::process::getpid().is_init()
+}
+
+/// From now on, signals are kept for a program that is to be started; what is to be removed before this process ends is made after it.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn keep_signals() -> io::Result<Signals> {
+    Signals::catch(&FORWARDED.map(Signal::as_raw))
+}
+
+/// The signal that came already and ends a process.
+pub(crate) fn ended_by(signals: &Signals) -> Option<u8> {
+    std::iter::from_fn(|| signals.pending()).map(|caught| caught.signal).find_map(ending)
 }
 
 impl Program<'_> {
     /// Becomes the program: process, terminal and signals are its own.
     ///
     /// # Errors
-    /// Why it did not.
-    pub(crate) fn replace_this(self) -> io::Error {
-        self.command().exec()
+    /// Why it did not: [`NotRun::NotStarted`], [`NotRun::Ended`].
+    pub(crate) fn replace_this(self, signals: Option<&Signals>) -> NotRun {
+        signals.inspect(|signals| signals.let_go());
+        if let Some(number) = signals.and_then(ended_by) {
+            return NotRun::Ended(number);
+        }
+        NotRun::NotStarted(self.command().exec())
     }
 
     /// Starts the program and waits for its end.
     ///
     /// # Errors
-    /// Why it did not start.
-    pub(crate) fn supervise(self, mask: Option<&Mask>) -> io::Result<End> {
-        // Before the start, so that none is lost.
-        let mut signals = Signals::new(FORWARDED)?;
-        let handle = signals.handle();
+    /// [`NotRun`].
+    pub(crate) fn supervise(self, signals: &Signals, mask: Option<&Mask>) -> Result<End, NotRun> {
+        if let Some(number) = ended_by(signals) {
+            return Err(NotRun::Ended(number));
+        }
         let mut command = self.command();
         if mask.is_some() {
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
         }
-        let mut child = command.spawn()?;
+        let child = command.spawn().map_err(NotRun::NotStarted)?;
         drop(command);
         drop(self);
-        let pid = Pid::from_child(&child);
-        let ended = &AtomicBool::new(false);
-        thread::scope(|scope| {
-            scope.spawn(move || {
-                for signal in signals.forever() {
-                    forward(signal, pid, ended);
-                }
-            });
-            if let Some(mask) = mask {
-                let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-                scope.spawn(move || stdout.map(|from| relay(from, rustix::stdio::stdout(), mask, ended)));
-                scope.spawn(move || stderr.map(|from| relay(from, rustix::stdio::stderr(), mask, ended)));
-            }
-            let end = wait(pid);
-            ended.store(true, Ordering::SeqCst);
-            handle.close();
-            end
-        })
+        attend(child, signals, mask).map_err(NotRun::Lost)
     }
 
     fn command(&self) -> Command {
@@ -110,6 +120,28 @@ impl Program<'_> {
         }
         command
     }
+}
+
+/// Waits for a child, and passes on what comes meanwhile.
+fn attend(mut child: Child, signals: &Signals, mask: Option<&Mask>) -> io::Result<End> {
+    let pid = Pid::from_child(&child);
+    let ended = &AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while let Some(caught) = signals.wait() {
+                forward(caught, pid, ended);
+            }
+        });
+        if let Some(mask) = mask {
+            let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+            scope.spawn(move || stdout.map(|from| relay(from, rustix::stdio::stdout(), mask, ended)));
+            scope.spawn(move || stderr.map(|from| relay(from, rustix::stdio::stderr(), mask, ended)));
+        }
+        let end = wait(pid);
+        ended.store(true, Ordering::SeqCst);
+        signals.close();
+        end
+    })
 }
 
 /// Waits for a child; the first process reaps all others, too.
@@ -137,23 +169,21 @@ fn end(status: WaitStatus) -> Option<End> {
     }
 }
 
-/// Passes a signal on, unless the terminal gave it to the child already.
-fn forward(signal: i32, child: Pid, ended: &AtomicBool) {
-    let typed = [SIGINT, SIGQUIT, SIGWINCH].contains(&signal) && has_terminal();
+/// Passes a signal on, unless a key of the terminal sent it: the whole foreground gets it, the child, too.
+fn forward(caught: Caught, child: Pid, ended: &AtomicBool) {
+    let keys = [Signal::INT, Signal::QUIT, Signal::WINCH].map(Signal::as_raw);
+    let typed = caught.by_kernel && keys.contains(&caught.signal);
     if let (false, false, Some(signal)) =
-        (typed, ended.load(Ordering::SeqCst), Signal::from_named_raw(signal))
+        (typed, ended.load(Ordering::SeqCst), Signal::from_named_raw(caught.signal))
     {
         // It may have ended just now.
         let _ = rustix::process::kill_process(child, signal);
     }
 }
 
-/// Whether this process and its child are what a terminal shows: keys that are signals then go to both.
-fn has_terminal() -> bool {
-    let group = rustix::process::getpgrp();
-    [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()]
-        .into_iter()
-        .any(|stream| rustix::termios::tcgetpgrp(stream).is_ok_and(|foreground| foreground == group))
+/// The number of a signal that ends a process which does not handle it; of those that are kept, all but one.
+fn ending(signal: i32) -> Option<u8> {
+    u8::try_from(signal).ok().filter(|number| *number > 0 && signal != Signal::WINCH.as_raw())
 }
 
 /// Copies a stream through a mask until it ends, or until the child has ended and nothing comes: what it left running in the
@@ -207,7 +237,16 @@ fn write_all(to: &impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
     Ok(())
 }
 
-const FORWARDED: [i32; 8] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH];
+const FORWARDED: [Signal; 8] = [
+    Signal::HUP,
+    Signal::INT,
+    Signal::QUIT,
+    Signal::TERM,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::ALARM,
+    Signal::WINCH,
+];
 const CHUNK: usize = 64 * 1024;
 /// How long to wait for output before looking whether the child has ended.
 const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };

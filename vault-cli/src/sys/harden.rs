@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// No core file, and no other process of the same user may read this one's memory or its `/proc` files.
+/// No core file, and no other process of the same user may read this one's memory or its `/proc` files. How children end is known,
+/// even where whoever started this process does not want to know it of his own.
 ///
 /// # Errors
 /// What the kernel refused. Lowering a limit of one's own is never refused by a kernel without a security module.
@@ -13,7 +14,7 @@ pub(crate) fn process() -> std::io::Result<()> {
     )?;
     #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
-    Ok(())
+    vault_sys::keep_children()
 }
 
 /// Files of this process are its user's alone.

@@ -77,6 +77,7 @@ fn failures_before_the_start_are_125_126_and_127() {
         (&["run", "--env-file", "none"], "cannot read"),
         (&["run", "--env", "A=binary"], "its value has a NUL"),
         (&["run"], "required"),
+        (&["--vault-id", "x", "run", "--bad"], "unexpected option"),
     ] {
         let ran = world.run(&[arguments, &touch].concat());
         ran.refuses(125, says);
@@ -105,6 +106,27 @@ fn failures_before_the_start_are_125_126_and_127() {
         json.stderr
     );
     world.run(&["run", "--help"]).expect(0);
+}
+
+#[test]
+fn of_an_entry_in_conflict_nothing_is_handed_over() {
+    let world = world();
+    world.set_in_conflict("app/key");
+    fs::write(world.path("app.env"), "KEY=vault://app/key\n").unwrap();
+    fs::write(world.path("t"), "{{ vault://app/key }}").unwrap();
+    for given in
+        [["--env", "K=app/key"], ["--as-file", "K=app/key"], ["--env-file", "app.env"], ["--prefix", "app/"]]
+    {
+        let ran = world.run(&[&["--json", "run"][..], &given, &["--", "touch", "started"]].concat());
+        ran.expect(125);
+        assert!(ran.stderr.contains("\"id\":\"in-conflict\""), "{given:?} {}", ran.stderr);
+    }
+    assert!(!world.path("started").exists());
+    world.run(&["render", "t", "-o", "out"]).refuses(7, "several versions");
+    world.run(&["render", "t"]).refuses(7, "several versions");
+    assert!(!world.path("out").exists());
+    world.ok(&["resolve", "app/key", "--ours"]);
+    assert_eq!(world.ok(&["render", "t"]), "our value");
 }
 
 #[test]
@@ -232,7 +254,7 @@ fn a_child_gets_the_signals_and_its_files_go_when_it_dies() {
     ] {
         let runtime = tempfile::tempdir_in("/dev/shm").unwrap();
         let script = format!("trap '{trap}' {signal}; echo ready; while :; do sleep 0.05; done");
-        let mut command = world.command();
+        let mut command = world.command_under("env", &["--default-signal"]);
         command.env("XDG_RUNTIME_DIR", runtime.path());
         command.args(["run", "--as-file", "F=lines", "--", "sh", "-c", &script]);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -242,6 +264,44 @@ fn a_child_gets_the_signals_and_its_files_go_when_it_dies() {
         assert_eq!(child.wait().unwrap().code(), Some(code), "{signal}");
         assert_eq!(left_in_memory(runtime.path()).len(), 0, "{signal}");
     }
+}
+
+#[test]
+fn a_signal_while_files_are_made_leaves_none_behind() {
+    let world = world();
+    fs::write(world.path("big"), vec![b'x'; 40 << 20]).unwrap();
+    world.ok(&["set", "big", "--secret-file", "big"]);
+    for signal in ["TERM", "INT", "HUP"] {
+        let runtime = tempfile::tempdir_in("/dev/shm").unwrap();
+        let mut command = world.command_under("env", &["--default-signal"]);
+        command.env("XDG_RUNTIME_DIR", runtime.path());
+        command.args(["run", "--as-file", "F=big", "--", "sleep", "60"]);
+        let mut child = command.spawn().unwrap();
+        while left_in_memory(runtime.path()).is_empty() {
+            assert_eq!(child.try_wait().unwrap(), None);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        kill(child.id(), signal);
+        let number = match signal {
+            "TERM" => 15,
+            "INT" => 2,
+            _ => 1,
+        };
+        assert_eq!(child.wait().unwrap().code(), Some(128 + number), "{signal}");
+        assert_eq!(left_in_memory(runtime.path()).len(), 0, "{signal}");
+    }
+}
+
+#[test]
+fn what_is_ignored_stays_so_and_children_are_waited_for_nonetheless() {
+    let world = world();
+    let run = |ignored: &str, script: &str| -> Ran {
+        let mut command = world.command_under("env", &["--default-signal", ignored]);
+        command.args(["run", "--as-file", "F=lines", "--", "sh", "-c", script]);
+        command.output().unwrap().into()
+    };
+    run("--ignore-signal=CHLD", "exit 5").expect(5);
+    run("--ignore-signal=HUP", "kill -HUP $PPID $$; exit 6").expect(6);
 }
 
 #[test]
@@ -283,6 +343,15 @@ fn the_mask_hides_secrets_in_both_streams() {
     ran.expect(0);
     assert_eq!(ran.text(), "pw: ***.\n\n***");
     assert_eq!(ran.stderr, "***\n");
+    world.set("hard", b"it's \"so\"\there");
+    fs::write(
+        world.path("forms.env"),
+        "J={{ vault://hard | json }}\nS={{ vault://hard | shell }}\nB={{ vault://hard | base64 }}\n",
+    )
+    .unwrap();
+    let show = "printf '%s|%s|%s' \"$J\" \"$S\" \"$B\"";
+    let ran = world.run(&["run", "--mask", "--env-file", "forms.env", "--", "sh", "-c", show]);
+    assert_eq!(ran.text(), "***|'***'|***");
     world.set("pin", b"123");
     let ran = world.run(&["run", "--mask", "--env", "A=pin", "--", "echo", "123"]);
     ran.expect(0);

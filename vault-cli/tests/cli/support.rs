@@ -57,6 +57,21 @@ impl World {
         command
     }
 
+    /// The program with the machine key, started by another one.
+    pub(crate) fn command_under(&self, starter: &str, arguments: &[&str]) -> Command {
+        let ours = self.command();
+        let mut command = Command::new(starter);
+        command
+            .args(arguments)
+            .arg(ours.get_program())
+            .args(ours.get_args())
+            .env_clear()
+            .stdin(Stdio::null());
+        command.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.root());
+        command
+    }
+
     /// The program with the machine key.
     pub(crate) fn command(&self) -> Command {
         let mut command = self.bare();
@@ -82,6 +97,16 @@ impl World {
     /// Stores a value.
     pub(crate) fn set(&self, name: &str, value: &[u8]) {
         self.run_with(&["set", "--raw", name], value).expect(0);
+    }
+
+    /// An entry that was changed on both sides of a merge: "ours" stands in it.
+    pub(crate) fn set_in_conflict(&self, name: &str) {
+        self.set(name, b"base");
+        fs::copy(self.path("secrets.vault"), self.path("theirs")).unwrap();
+        self.set(name, b"our value");
+        self.run_with(&["-f", "theirs", "set", name], b"their value").expect(0);
+        self.run(&["merge", "secrets.vault", "theirs", "-o", "merged"]).expect(7);
+        fs::rename(self.path("merged"), self.path("secrets.vault")).unwrap();
     }
 
     /// Reads a value.

@@ -74,6 +74,39 @@ fn a_passphrase_is_asked_for_twice_and_never_shown() {
 }
 
 #[test]
+fn what_is_typed_ahead_is_never_shown() {
+    let world = World::empty();
+    std::fs::write(world.path("pass"), "s3cret").unwrap();
+    let make = "vault init --passphrase-file pass --kdf-memory 256MiB";
+    assert_eq!(on_terminal(&world, make, &[]).0, Some(0));
+    // The passphrase takes a while, in which the rest is typed; of it, the last line is for nobody.
+    let ahead = [("passphrase for", "s3cret\r"), ("", "ahead!\rahead!\rahead!\r")];
+    let (code, shown) = on_terminal(&world, "sh -c 'vault set a; stty -a > after'", &ahead);
+    assert!(shown.contains("stored \"a\"") && !shown.contains("ahead"), "{code:?} {shown:?}");
+    let after = std::fs::read_to_string(world.path("after")).unwrap();
+    assert!(after.contains(" echo ") && after.contains("susp = ^Z"), "{after}");
+    let line = "sh -c 'stty -a > before; trap : INT; vault set a; echo code $?; stty -a > after'";
+    let (_, shown) = on_terminal(&world, line, &[("passphrase for", "s3cret\r"), ("", "\x03")]);
+    assert!(shown.contains("code 130") && !shown.contains("secret for"), "{shown:?}");
+    let read = |name| std::fs::read_to_string(world.path(name)).unwrap();
+    assert_eq!(read("before"), read("after"));
+}
+
+#[test]
+fn a_program_gets_every_interrupt_once() {
+    let world = World::new();
+    world.set("a", b"value");
+    let count = "import os,signal,sys,time\nn=0\ndef got(*_):\n  global n\n  n+=1\n  print('got',n,flush=True)\nsignal.signal(2,got)\nprint('ready',flush=True)\nif sys.argv[1:]: os.kill(os.getppid(),2)\nend=time.time()+1\nwhile time.time()<end: time.sleep(.05)\nprint('all',n)\n";
+    std::fs::write(world.path("count.py"), count).unwrap();
+    let line = "vault --machine-key-file key run --as-file F=a -- python3 count.py";
+    let (code, shown) = on_terminal(&world, line, &[("ready", "\x03")]);
+    assert!(code == Some(0) && shown.contains("all 1"), "{shown}");
+    // "kill" reaches this process alone, terminal or not.
+    let (code, shown) = on_terminal(&world, &format!("{line} kill"), &[]);
+    assert!(code == Some(0) && shown.contains("all 1"), "{shown}");
+}
+
+#[test]
 fn answers_that_differ_change_nothing() {
     let world = World::empty();
     let answers = [("new passphrase", "one\r"), ("(again)", "two\r")];
