@@ -133,6 +133,12 @@ impl Run {
         self
     }
 
+    /// With more time, or less, than is usual.
+    pub(crate) fn within(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
     /// A further argument, at the end.
     pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.arguments.push(argument.as_ref().to_owned());

@@ -3,6 +3,7 @@
 //! `scripts/git-growth.sh` runs it with more commits, and prints the figures of docs/performance.md.
 
 use std::path::Path;
+use std::time::Duration;
 
 use vault_core::crypto::random::Random;
 use vault_core::format::front::Pages;
@@ -99,7 +100,7 @@ fn size(folder: &Path) -> u64 {
 }
 
 fn packed(work: &Work) -> u64 {
-    work.git(["gc", "-q", "--prune=now"]).ok();
+    work.git(["gc", "-q", "--prune=now"]).within(PATIENCE).ok();
     size(&work.path(".git/objects"))
 }
 
@@ -133,7 +134,7 @@ fn growth(keeper: &mut dyn Keeper, commits: usize) -> Growth {
     }
     let usual = packed(&work);
     work.vault(["git", "setup", "--yes", "--no-hook", "--small-packs"]).ok();
-    work.git(["repack", "-adFq"]).ok();
+    work.git(["repack", "-adFq"]).within(PATIENCE).ok();
     let small = size(&work.path(".git/objects"));
     let [usual, small] = [usual, small].map(|after| (after - before) as f64 / commits as f64);
     Growth { usual, small, first: before as f64 }
@@ -191,6 +192,8 @@ fn a_commit_of_one_changed_entry_adds_little_to_the_repository() {
     assert!(age.1.usual > LIMIT, "an age file does worse: {figures:?}");
 }
 
+/// Packing 1,000 states takes seconds, and minutes where much else is going on.
+const PATIENCE: Duration = Duration::from_secs(900);
 const ENTRIES: usize = 200;
 /// 1.5 KiB.
 const LIMIT: f64 = 1536.0;
