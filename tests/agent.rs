@@ -7,5 +7,6 @@ mod everyday;
 mod home;
 mod lease;
 mod memory;
+mod named;
 mod pins;
 mod storm;

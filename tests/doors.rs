@@ -115,6 +115,11 @@ fn the_snippets_of_the_keyring_page_run() {
 }
 
 #[test]
+fn passwords_move_from_other_keyrings_into_the_vault() {
+    World::new().pytest(&["test_migration.py"], &root().join("tests/doors"));
+}
+
+#[test]
 fn eight_processes_lose_no_password() {
     World::new().pytest(&["test_parallel.py"], &root().join("tests/doors"));
 }

@@ -335,7 +335,7 @@ fn item_from(entry: &Entry) -> Item {
     let meta = entry.meta();
     let fields =
         meta.fields.keys().map(|field| (field.clone(), bytes_of(entry.value(field).unwrap()))).collect();
-    Item { fields, attributes: meta.attributes.clone(), expires: meta.expires }
+    Item { fields, attributes: meta.attributes.clone().into_iter().collect(), expires: meta.expires }
 }
 
 /// The text, from what parsing it gave.

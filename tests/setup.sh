@@ -42,8 +42,10 @@ environment() {
     fi
 }
 
-# keyring's own tests are not in its wheel.
+# keyring's own tests are not in its wheel. pipx wants pip from the index that it is told of: so a test's index has one.
 keyring_tests() {
+    "$python/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+        --dest "$python/download" "$(grep '^pip==' "$wanted")"
     "$python/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
         --dest "$python/download" "$(grep '^keyring==' "$wanted")"
     mkdir "$python/keyring-sdist"

@@ -2,6 +2,7 @@
 //! kernel's keyring, codes typed at a terminal.
 
 mod cost;
+mod durable;
 mod exposed;
 mod keyrings;
 mod kinds;

@@ -1,6 +1,7 @@
 //! Unlocking from outside: real git, real container and service secrets, real pinentry, and what the documents show.
 
 mod asking;
+mod fifos;
 mod pins;
 mod recipes;
 mod sources;
@@ -70,7 +71,11 @@ impl World {
 fn fed(command: &mut Command, input: &[u8]) -> Ran {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
+    // Who refuses may be gone before it has read.
+    match child.stdin.take().unwrap().write_all(input) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => panic!("{error}"),
+        _ => {}
+    }
     child.wait_with_output().unwrap().into()
 }
 

@@ -53,6 +53,12 @@ impl Agent {
         command
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// A connection.
     ///
     /// # Errors

@@ -15,8 +15,9 @@ use crate::stats::Spread;
 type Case = fn(&Bench) -> Result<Vec<Row>, Failed>;
 
 /// All, in the order of docs/performance.md.
-pub const ALL: [(&str, Case); 17] = [
+pub const ALL: [(&str, Case); 19] = [
     ("get-1k-empty", read::get_small_and_empty),
+    ("get-1k-keys", read::get_by_key),
     ("get-1k-age", read::get_small_and_age),
     ("get-100k", read::get_large),
     ("get-memory", read::get_memory),
@@ -30,6 +31,7 @@ pub const ALL: [(&str, Case); 17] = [
     ("attachment", attachment::times),
     ("attachment-memory", attachment::memory),
     ("agent-get", agent::get),
+    ("agent-unlock", agent::unlock),
     ("agent-many", agent::many),
     ("agent-memory", agent::memory),
     ("agent-search", agent::find),

@@ -13,6 +13,7 @@ use vault_core::agent::Request;
 use vault_core::agent::change::{Change, Incoming, Set};
 use vault_core::agent::message::{self, VaultPath};
 use vault_core::format::entry::EntryName;
+use vault_core::keys::age::Identity;
 use vault_core::secret::Secret;
 
 use crate::agent::{Agent, attributes};
@@ -47,6 +48,29 @@ pub fn middle(entries: usize) -> String {
 }
 
 impl Bench {
+    /// Copies the programs that are measured, as an installer writes them: from their beginning to their end. A linker jumps to and
+    /// fro, and what it leaves in the page cache are single pages, each of which costs every start a little.
+    ///
+    /// # Errors
+    /// [`Failed`] if one is missing.
+    pub fn install(&mut self) -> Result<(), Failed> {
+        let folder = self.path("programs");
+        fs::create_dir_all(&folder)?;
+        let install = |program: &Path, name: &str| -> Result<PathBuf, Failed> {
+            let copy = folder.join(name);
+            let _ = fs::remove_file(&copy);
+            fs::copy(program, &copy).map_err(|error| Failed(format!("{}: {error}", program.display())))?;
+            File::open(&copy)?.sync_all()?;
+            Ok(copy)
+        };
+        self.vault = install(&self.vault, "vault")?;
+        for name in ["empty", "aead-loop", "grow-log"] {
+            install(&self.programs.join(name), name)?;
+        }
+        self.programs = folder;
+        Ok(())
+    }
+
     /// A path in the work folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
@@ -118,6 +142,31 @@ impl Bench {
                 _ => run(self.on(path)?.arg("import").arg(plain)).map(drop),
             }
         })
+    }
+
+    /// A vault of a thousand entries that a machine key and a hybrid identity open as well, and the files of those two.
+    ///
+    /// # Errors
+    /// [`Failed`].
+    pub fn vault_with_keys(&self) -> Result<[PathBuf; 3], Failed> {
+        let original = self.vault_of(1_000)?;
+        let hybrid = self.once("hybrid-identity.txt", |path| {
+            Ok(fs::write(path, Identity::generate().to_text().expose())?)
+        })?;
+        let machine = self.path("machine.key");
+        let vault = self.once("1000-keys.vault", |path| {
+            fs::copy(&original, path)?;
+            let _ = fs::remove_file(&machine);
+            let text = Secret::new(fs::read(&hybrid)?);
+            let identity = Identity::parse(&text).map_err(|error| Failed(format!("{error:?}")))?;
+            let recipient = identity.recipient().map(|recipient| recipient.text().as_str().to_owned());
+            let recipient = recipient.ok_or_else(|| Failed("an identity without recipient".to_owned()))?;
+            run(self.on(path)?.args(["slot", "add", "--yes", "--age", &recipient, "--label", "hybrid"]))?;
+            let mut add = self.on(path)?;
+            add.args(["slot", "add", "--yes", "--machine", "--label", "machine", "--out"]);
+            run(add.arg(&machine)).map(drop)
+        })?;
+        Ok([vault, machine, hybrid])
     }
 
     /// A vault of a hundred entries whose log has so many seals.

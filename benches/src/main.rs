@@ -64,6 +64,7 @@ fn measure() -> Result<(), Failed> {
         }
     }
     std::fs::create_dir_all(&bench.work)?;
+    bench.install()?;
 
     let mut rows = Vec::new();
     for (name, case) in cases::ALL {

@@ -246,6 +246,11 @@ class _Items:
             entry = self.entry(names[0]) if names else {}
         if 2 not in entry:
             return None
+        meta = _decoded(entry[1])
+        if meta.get(7):
+            # No version is given out as if it were the only one.
+            text = '"{}" has several versions after a merge; settle it with: vault resolve'
+            raise KeyringError(text.format(meta[1]))
         try:
             return username, self.value(entry[2]).decode()
         except UnicodeDecodeError:

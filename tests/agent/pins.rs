@@ -85,3 +85,30 @@ fn another_vault_at_the_same_path_is_refused_and_gets_no_passphrase_tried() {
     agent.unlock();
     assert_eq!(agent.get("a"), "forged");
 }
+
+#[test]
+fn a_state_with_nothing_that_was_seen_is_not_changed_through_the_agent_which_cannot_warn() {
+    let agent = AgentHome::new();
+    let git = |arguments: &[&str]| {
+        let run = agent.home.program("git", arguments.iter().copied()).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        let run = run.env("GIT_AUTHOR_NAME", "t").env("GIT_AUTHOR_EMAIL", "t@t");
+        run.env("GIT_COMMITTER_NAME", "t").env("GIT_COMMITTER_EMAIL", "t@t").ok();
+    };
+    git(&["init", "--quiet", "-b", "main"]);
+    here(&agent, agent.vault(["trust"])).ok();
+    agent.unlock();
+    for value in ["1", "2"] {
+        agent.set("a", value);
+        git(&["add", "-A"]);
+        git(&["commit", "--quiet", "-m", value]);
+    }
+    git(&["checkout", "--quiet", "-b", "old", "HEAD~1"]);
+    assert_eq!(agent.get("a"), "1");
+    let before = fs::read(agent.home.file()).unwrap();
+    let refused = agent.vault(["set", "b"]).stdin("x").exits(6);
+    assert!(refused.stderr.contains("has nothing of the states that were seen here"), "{refused:?}");
+    assert!(fs::read(agent.home.file()).unwrap() == before, "something was stored");
+    here(&agent, agent.vault(["set", "b"])).first("--allow-rollback").stdin("x").ok();
+    agent.set("c", "y");
+    assert_eq!(agent.get("b"), "x");
+}

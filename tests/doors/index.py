@@ -6,19 +6,25 @@ Its log says who came with which password: `requests` is a list of (method, path
 import base64
 import contextlib
 import io
+import pathlib
+import sys
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PACKAGE = "doors_probe"
 WHEEL = PACKAGE + "-1.0-py3-none-any.whl"
+# tests/setup.sh put it there, for pipx.
+PIP = sorted(pathlib.Path(sys.prefix).glob("download/pip-*.whl"))
 
 
 def wheel():
     files = {
-        PACKAGE + ".py": "answer = 42\n",
+        PACKAGE + ".py": "answer = 42\n\n\ndef main():\n    print(answer)\n",
         PACKAGE + "-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: doors-probe\nVersion: 1.0\n",
         PACKAGE + "-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: doors\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        # pipx installs nothing that has no command.
+        PACKAGE + "-1.0.dist-info/entry_points.txt": "[console_scripts]\ndoors-probe = doors_probe:main\n",
     }
     record = PACKAGE + "-1.0.dist-info/RECORD"
     files[record] = "".join(name + ",,\n" for name in [*files, record])
@@ -53,6 +59,10 @@ class Handler(BaseHTTPRequestHandler):
             return
         if self.path.startswith("/simple/doors-probe"):
             self.answer(200, '<a href="/files/{0}">{0}</a>'.format(WHEEL).encode())
+        elif self.path.startswith("/simple/pip/") and PIP:
+            self.answer(200, '<a href="/files/{0}">{0}</a>'.format(PIP[0].name).encode())
+        elif PIP and self.path == "/files/" + PIP[0].name:
+            self.answer(200, PIP[0].read_bytes(), "application/zip")
         elif self.path.startswith("/simple"):
             self.answer(200, b'<a href="/simple/doors-probe/">doors-probe</a>')
         elif self.path == "/files/" + WHEEL:

@@ -1,6 +1,7 @@
 """Installs our package into a folder: a wheel of the same content as maturin makes, with the program that the tests built.
 
-Usage: install.py FOLDER PROGRAM. maturin would build the program once more, with everything that it depends on.
+Usage: install.py FOLDER PROGRAM. maturin builds one package, so other features of some dependencies, so the program once more;
+scripts/wheel.sh lets it, and compares the two.
 """
 
 import pathlib
@@ -26,8 +27,17 @@ def value(text, key):
 name = value(section("project"), "name").replace("-", "_")
 entries = section('project.entry-points."keyring.backends"').replace('"', "")
 info = name + "-0.1.0.dist-info"
+depends = re.search(r"^dependencies = \[(.*)\]", section("project"), re.M)[1].replace('"', "")
+metadata = {
+    "Metadata-Version": "2.1",
+    "Name": value(section("project"), "name"),
+    "Version": "0.1.0",
+    "Summary": value(section("project"), "description"),
+    "Requires-Python": value(section("project"), "requires-python"),
+    "Requires-Dist": depends,
+}
 files = {
-    info + "/METADATA": "Metadata-Version: 2.1\nName: {}\nVersion: 0.1.0\n".format(name),
+    info + "/METADATA": "".join("{}: {}\n".format(*pair) for pair in metadata.items()),
     info + "/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: false\nTag: py3-none-any\n",
     info + "/entry_points.txt": "[keyring.backends]\n" + entries,
     name + "-0.1.0.data/scripts/vault": program.read_bytes(),

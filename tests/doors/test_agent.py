@@ -5,11 +5,13 @@ import subprocess
 import tempfile
 
 import pytest
-from keyring.errors import KeyringLocked
+from conflict import in_conflict
+from keyring.errors import KeyringError, KeyringLocked, PasswordSetError
 from keyring.testing.backend import BackendBasicTests
 
 import vault_keyring
 
+KEY_FILE = os.environ["VAULT_MACHINE_KEY_FILE"]
 PROGRAM = os.environ["KEYRING_PROPERTY_PROGRAM"]
 
 
@@ -58,6 +60,22 @@ def test_both_doors_see_the_same_items():
     assert ring.get_password("both", "u") == "from the command"
     vault("keyring", "del", "both", "u")
     assert ring.get_password("both", "u") is None
+
+
+def test_an_item_in_conflict_is_neither_missing_nor_one_of_its_values(tmp_path, monkeypatch):
+    with monkeypatch.context() as unlocking:
+        unlocking.setenv("VAULT_MACHINE_KEY_FILE", KEY_FILE)
+        path = in_conflict(tmp_path, PROGRAM)
+        vault("unlock", "--file", str(path))
+    ring = vault_keyring.Keyring()
+    ring.program, ring.file_path = "/nonexistent/vault", str(path)
+    for ask in [lambda: ring.get_password("merged", "u"), lambda: ring.get_credential("merged", None)]:
+        with pytest.raises(KeyringError, match="several versions"):
+            ask()
+    with pytest.raises(PasswordSetError, match="several versions"):
+        ring.set_password("merged", "u", "third")
+    done = vault("--file", str(path), "keyring", "get", "merged", "u", check=False)
+    assert (done.returncode, done.stdout) == (7, b"")
 
 
 def test_an_agent_that_was_locked_is_never_taken_for_a_missing_password():

@@ -9,6 +9,7 @@ import threading
 
 import keyring
 import pytest
+from conflict import in_conflict
 from keyring.backends import chainer
 from keyring.errors import KeyringError, KeyringLocked, PasswordDeleteError, PasswordSetError
 from keyring.testing.backend import BackendBasicTests
@@ -74,6 +75,22 @@ def test_a_password_that_is_no_text_is_an_error(ring):
     with pytest.raises(KeyringError, match="not text"):
         ring.get_password("binary", "u")
     ring.delete_password("binary", "u")
+
+
+def test_an_item_in_conflict_is_neither_missing_nor_one_of_its_values(ring, tmp_path):
+    path = in_conflict(tmp_path, vault_keyring._program())
+    ring.file_path = str(path)
+    with pytest.raises(KeyringError, match="several versions"):
+        ring.get_password("merged", "u")
+    with pytest.raises(KeyringError, match="several versions"):
+        ring.get_credential("merged", None)
+    with pytest.raises(PasswordSetError, match="several versions"):
+        ring.set_password("merged", "u", "third")
+    command = [vault_keyring._program(), "--file", path, "keyring", "get", "merged", "u"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (7, b"", 1)
+    vault("--file", str(path), "resolve", "keyring/merged/u", "--theirs")
+    assert ring.get_password("merged", "u") == "theirs"
 
 
 def test_an_entry_made_by_hand_is_the_item(ring):

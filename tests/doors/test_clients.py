@@ -72,6 +72,22 @@ def test_pip_installs(home, server, provider, stored):
     assert pip(home, url + "/simple", provider)[1]
 
 
+@pytest.mark.parametrize("backend", ["pip", "uv"])
+def test_pipx_installs_a_command(home, server, monkeypatch, backend):
+    monkeypatch.setenv("PIPX_HOME", str(home / "pipx"))
+    monkeypatch.setenv("PIPX_BIN_DIR", str(home / "pipx-bin"))
+    monkeypatch.setenv("PIP_KEYRING_PROVIDER", "subprocess")
+    monkeypatch.setenv("UV_KEYRING_PROVIDER", "subprocess")
+    monkeypatch.setenv("UV_NO_CACHE", "1")
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    monkeypatch.setenv("PATH", "{}:{}".format(os.environ["PATH"], BIN))
+    store(server.url + "/simple")
+    url = server.url.replace("http://", "http://" + USER + "@") + "/simple"
+    run(BIN / "pipx", "install", "--backend", backend, "--index-url", url, "doors-probe")
+    assert run(home / "pipx-bin" / "doors-probe").stdout == "42\n"
+    assert any(given.startswith("Basic ") for _, _, given in server.requests)
+
+
 def test_pip_finds_what_was_stored_without_its_slash(home, server):
     store(server.url + "/simple")
     assert pip(home, server.url + "/simple/", "subprocess")[1]

@@ -1,12 +1,14 @@
 """Our `keyring` and Python's, with our backend behind it, over the same calls on the same vault: the same bytes on standard
 output, the same exit codes, and nothing on standard error where Python's says nothing."""
 
+import json
 import os
 import pathlib
 import subprocess
 import sys
 
 import pytest
+from desktop import desktop
 
 PYTHON = [str(pathlib.Path(sys.executable).parent / "keyring")]
 URL = "https://pypi.example.org/simple/"
@@ -130,6 +132,28 @@ def test_backends_are_listed_alike(tmp_path):
     link = tmp_path / "keyring"
     link.symlink_to(os.environ["KEYRING_PROPERTY_PROGRAM"])
     assert answers([str(link), "--list-backends"], ours, None)[1].strip() in listed
+
+
+def secret_service(environment):
+    """Whether Python's keyring lists Secret Service, and whether "vault backends" calls it usable."""
+    environment = {name: value for name, value in environment.items() if name != "PYTHON_KEYRING_BACKEND"}
+    listed = answers(PYTHON + ["--list-backends"], environment, None)[1].decode()
+    done = subprocess.run(
+        [os.environ["KEYRING_PROPERTY_PROGRAM"], "--json", "backends"], env=environment, capture_output=True, check=True
+    )
+    backends = {backend["name"]: backend["viable"] for backend in json.loads(done.stdout)["backends"]}
+    return "keyring.backends.SecretService.Keyring (priority: 5)" in listed, backends["secret-service"]
+
+
+def test_vault_backends_agrees_with_python_on_secret_service_unless_it_is_locked(tmp_path):
+    environment = {**os.environ, "XDG_RUNTIME_DIR": "/nonexistent"}
+    environment.pop("DBUS_SESSION_BUS_ADDRESS", None)
+    assert secret_service(environment) == (False, False)
+    with desktop(tmp_path) as environment:
+        assert secret_service(environment) == (True, True)
+    # Python lists what is there; ours tries it, and finds that nothing can be kept in it now.
+    with desktop(tmp_path, unlocked=False) as environment:
+        assert secret_service(environment) == (True, False)
 
 
 def test_disable_writes_what_python_writes_and_is_obeyed(tmp_path):

@@ -9,6 +9,7 @@ import sys
 import venv
 
 import pytest
+from desktop import desktop
 from index import WHEEL, index, wheel
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -49,7 +50,7 @@ def run(text, replaced={}, **options):
 
 
 def test_every_snippet_has_a_test():
-    assert [language for language, _ in SNIPPETS] == ["sh", "sh", "python", "rust", "sh", "sh"]
+    assert [language for language, _ in SNIPPETS] == ["sh", "sh", "python", "rust", "sh", "sh", "sh"]
 
 
 def test_the_command(home):
@@ -112,11 +113,31 @@ def test_clients(home, monkeypatch):
     assert not any(b"s3cret-of-poetry" in path.read_bytes() for path in written)
 
 
+def test_moving_from_another_keyring(home, monkeypatch):
+    text = snippet(5, "sh", "vault import --from secret-service")
+    (home / ".local/bin/python3").write_text('#!/bin/sh\nexec "{}" "$@"\n'.format(sys.executable))
+    (home / ".local/bin/python3").chmod(0o755)
+    (home / "passphrase").write_text("kk\n")
+    service = "https://pypi.example.org/simple/"
+    subprocess.run([PROGRAM, "keyring", "del", service, "bob"], capture_output=True)
+    with desktop(home) as environment:
+        environment["PYTHON_KEYRING_BACKEND"] = "keyring.backends.SecretService.Keyring"
+        for backend in ["keyrings.alt.file.PlaintextKeyring", "keyrings.cryptfile.cryptfile.CryptFileKeyring", environment["PYTHON_KEYRING_BACKEND"]]:
+            module, _, name = backend.rpartition(".")
+            script = "import getpass, sys; getpass.getpass = lambda *_: 'kk'; from {} import {} as ring; ring().set_password(sys.argv[1], 'bob', 'moved')"
+            subprocess.run([sys.executable, "-c", script.format(module, name), service], env=environment, check=True)
+        out = run(text, env=environment)
+        assert out.startswith(b"store keyring/https:%2F%2Fpypi.example.org%2Fsimple%2F/bob\n")
+        left = "import keyring, sys; print(keyring.get_password(sys.argv[1], 'bob'))"
+        assert subprocess.run([sys.executable, "-c", left, service], env=environment, capture_output=True).stdout == b"None\n"
+    assert run("vault keyring get {} bob".format(service)) == b"moved\n"
+
+
 def test_containers(home, monkeypatch):
     run("vault door keyring --enable; keyring set https://pypi.example.org/simple/ bob", input=b"in a container\n")
     names = {"/srv/app/secrets.vault": os.environ["VAULT_FILE"], "/run/secrets/vault-key": os.environ["VAULT_MACHINE_KEY_FILE"]}
     for name in list(os.environ):
         if name.startswith("VAULT_"):
             monkeypatch.delenv(name)
-    out = run(snippet(5, "sh", "VAULT_MACHINE_KEY_FILE"), names)
+    out = run(snippet(6, "sh", "VAULT_MACHINE_KEY_FILE"), names)
     assert out == b"in a container\n"

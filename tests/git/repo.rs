@@ -52,7 +52,8 @@ impl Repo {
                 command.env_remove(name);
             }
         }
-        command.current_dir(self.dir.path()).env("HOME", self.dir.path());
+        // What the driver remembers of the vault is no file of the repository's.
+        command.current_dir(self.dir.path()).env("HOME", self.path(".git"));
         command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("LC_ALL", "C");
         for who in ["AUTHOR", "COMMITTER"] {
             command.env(format!("GIT_{who}_NAME"), "tester").env(format!("GIT_{who}_EMAIL"), "t@example.org");

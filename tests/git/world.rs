@@ -478,7 +478,7 @@ fn plain(entry: &OpenEntry) -> Entry {
     });
     Entry {
         fields: meta.fields.keys().map(|field| (field.clone(), text(entry.value(field).unwrap()))).collect(),
-        attributes: meta.attributes.clone(),
+        attributes: meta.attributes.clone().into_iter().collect(),
         expires: meta.expires,
         alternatives: alternatives.collect(),
     }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use vault_core::crypto::random::SystemRandom;
 use vault_core::format::front::Pages;
-use vault_core::format::slot::Label;
+use vault_core::format::slot::{Label, SlotLine};
 use vault_core::keys::age::Identity;
-use vault_core::keys::{Credential, UnlockPolicy, new_age_slot};
-use vault_core::vault::LockedVault;
+use vault_core::keys::{Credential, UnlockError, UnlockPolicy, new_age_slot};
 use vault_core::vault::create::NewVault;
+use vault_core::vault::{LockedVault, UnlockFailure};
 use vault_tests::fixture::{Fixture, inline, name};
 
 /// The best of many.
@@ -23,15 +23,15 @@ fn best(mut what: impl FnMut()) -> Duration {
     (0..30).map(|_| once(&mut what)).min().unwrap()
 }
 
-/// A vault with ten slots for others, and nothing for `me`.
-fn ten_slots(generate: impl Fn() -> Identity) -> Arc<Vec<u8>> {
+/// A vault with ten slots that say that they are for `me`, and hold the age files of others: each has to be tried.
+fn ten_slots(me: &Identity, generate: impl Fn() -> Identity) -> Arc<Vec<u8>> {
     let mut new = NewVault::generate(Pages::Few, &mut SystemRandom);
     for n in 0..10 {
         let label = Label::parse(&format!("other-{n}")).unwrap();
         let identity = generate();
         let recipient = identity.recipient().unwrap();
         let slot = new_age_slot(&new.parts(), label, recipient, new.master(), &mut SystemRandom).unwrap();
-        new.add_slot(slot);
+        new.add_slot(SlotLine { recipient: me.recipient().unwrap().text(), ..slot });
     }
     Arc::new(new.finish("tester", 1, &mut SystemRandom).unwrap().text.to_vec().unwrap())
 }
@@ -42,11 +42,15 @@ fn ten_age_slots_and_the_wrong_identity_take_less_than_five_milliseconds() {
         ("x25519", Identity::generate_x25519 as fn() -> Identity),
         ("hybrid", Identity::generate as fn() -> Identity),
     ] {
-        let text = ten_slots(generate);
-        let credentials = [Credential::Identities(vec![generate()])];
+        let me = generate();
+        let text = ten_slots(&me, generate);
+        let credentials = [Credential::Identities(vec![me])];
         let took = best(|| {
             let locked = LockedVault::open(text.clone()).unwrap();
-            assert!(locked.unlock(&credentials, &UnlockPolicy::default()).is_err());
+            let still = locked.unlock(&credentials, &UnlockPolicy::default()).err().unwrap();
+            let UnlockFailure::Denied(UnlockError::NoSlotMatches { tried: 10 }) = still.reason else {
+                panic!("all ten are tried: {}", still.reason);
+            };
         });
         println!("test build: ten wrong age slots ({kind}): {took:?}");
         assert!(took < Duration::from_millis(5), "{kind}: {took:?}");

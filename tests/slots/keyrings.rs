@@ -9,7 +9,7 @@ use super::terminal::on_terminal;
 use crate::crash::program::{Ended, Home, Run};
 
 /// A home with a runtime folder, which a keyring's daemon needs.
-fn home() -> Home {
+pub(crate) fn home() -> Home {
     let home = super::kinds::home();
     let folder = home.beside("runtime");
     std::fs::create_dir(&folder).unwrap();
@@ -22,14 +22,14 @@ fn in_runtime(home: &Home, run: Run) -> Run {
 }
 
 /// A script of shell on a session bus of its own, with the daemon stopped at its end.
-fn on_a_bus(home: &Home, script: &str) -> Run {
+pub(crate) fn on_a_bus(home: &Home, script: &str) -> Run {
     let script =
         format!("trap '[ -z \"${{GNOME_KEYRING_PID:-}}\" ] || kill \"$GNOME_KEYRING_PID\"' EXIT\n{script}");
     in_runtime(home, home.program("dbus-run-session", ["--", "bash", "-c", &script]))
 }
 
 /// Starts gnome-keyring and unlocks its login collection, which is made if it is not there.
-const UNLOCKED: &str = "set -e\neval \"$(printf login-password | gnome-keyring-daemon --unlock --components=secrets | sed 's/^/export /')\"\n";
+pub(crate) const UNLOCKED: &str = "set -e\neval \"$(printf login-password | gnome-keyring-daemon --unlock --components=secrets | sed 's/^/export /')\"\n";
 /// Starts gnome-keyring with its login collection locked.
 const LOCKED: &str =
     "set -e\neval \"$(gnome-keyring-daemon --start --components=secrets | sed 's/^/export /')\"\n";
@@ -39,11 +39,11 @@ fn vault() -> PathBuf {
 }
 
 /// A line of shell that runs the program without anything else that unlocks.
-fn alone(arguments: &str) -> String {
+pub(crate) fn alone(arguments: &str) -> String {
     format!("env -u VAULT_MACHINE_KEY_FILE setsid --wait '{}' {arguments} </dev/null", vault().display())
 }
 
-fn with_key(arguments: &str) -> String {
+pub(crate) fn with_key(arguments: &str) -> String {
     format!("setsid --wait '{}' {arguments} </dev/null", vault().display())
 }
 
@@ -68,8 +68,11 @@ fn gnome_keyring_opens_the_vault_in_this_session_and_the_next() {
     assert!(tested.stderr.contains("slot \"laptop\" (keyring) opens the vault"), "{tested:?}");
     // Removed with its slot: the probe's item is gone, too.
     let items = "secret-tool search --all service vault 2>&1 || true";
-    let left = on_a_bus(&home, &format!("{UNLOCKED}{}\n{items}", with_key("slot remove laptop --yes"))).ok();
-    assert!(!left.text().contains("attribute"), "{left:?}");
+    let remove = with_key("slot remove laptop --yes");
+    let left = on_a_bus(&home, &format!("{UNLOCKED}{items}\necho REMOVED\n{remove}\n{items}")).ok();
+    let (before, after) = left.text().split_once("REMOVED").unwrap();
+    assert_eq!(before.matches("attribute.username").count(), 1, "{left:?}");
+    assert!(!after.contains("attribute") && !after.contains("not found"), "{left:?}");
     home.check();
 }
 
@@ -160,6 +163,37 @@ fn without_a_bus_or_without_a_service_the_reason_is_one_line() {
     let ended = in_runtime(&home, home.program("dbus-run-session", bus)).exits(4);
     one_line_in_time(start, &ended, "no Secret Service is running");
     home.vault(["slot", "add", "--keyring", "--store", "nonsense"]).fails(4, "keyring-unavailable");
+}
+
+#[test]
+fn a_bus_that_never_answers_takes_five_seconds_for_all_slots_together() {
+    let home = home();
+    let add = |label: &str| with_key(&format!("slot add --keyring --store secret-service --label {label}"));
+    on_a_bus(&home, &format!("{UNLOCKED}{}\n{}\n{}", add("one"), add("two"), add("three"))).ok();
+    // It accepts, and says nothing.
+    let path = home.beside("silent");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let accepting = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        while let Ok((stream, _)) = listener.accept() {
+            let mut first = [0; 1];
+            // The test's own connection says nothing, and ends this.
+            if std::io::Read::read(&mut &stream, &mut first).unwrap_or(0) == 0 {
+                return all.len();
+            }
+            all.push(stream);
+        }
+        all.len()
+    });
+    let start = Instant::now();
+    let get = in_runtime(&home, home.vault(["get", "entry"]).locked().without_terminal());
+    let ended = get.env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", path.display())).end();
+    let took = start.elapsed();
+    drop(std::os::unix::net::UnixStream::connect(&path).unwrap());
+    assert!(accepting.join().unwrap() > 0, "nobody asked the bus: {ended:?}");
+    assert!(matches!(ended.status.code(), Some(4 | 5)), "{ended:?}");
+    assert!(ended.stderr.contains("the keyring gave no answer in time"), "{ended:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}: {ended:?}");
 }
 
 #[test]

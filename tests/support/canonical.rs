@@ -1,5 +1,6 @@
 //! What is in a vault, as JSON, with values as SHA-256: the same as tests/reference/vault_reader.py prints.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Mutex;
 
@@ -56,7 +57,7 @@ pub fn describe(vault: &UnlockedVault) -> Result<Json, VerifyError> {
 fn describe_entry(entry: &Entry) -> std::io::Result<Json> {
     let meta = entry.meta();
     let mut out = json!({
-        "attributes": meta.attributes,
+        "attributes": meta.attributes.clone().into_iter().collect::<BTreeMap<_, _>>(),
         "created": meta.created,
         "modified": meta.modified,
     });

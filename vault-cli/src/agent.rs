@@ -10,6 +10,7 @@ mod link;
 mod server;
 mod socket;
 mod start;
+mod workers;
 
 use std::io;
 use std::path::PathBuf;

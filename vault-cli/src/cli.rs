@@ -5,7 +5,9 @@ mod doors;
 mod entries;
 mod git;
 mod launch;
+mod migration;
 mod past;
+mod plain;
 mod slots;
 mod vaults;
 
@@ -24,6 +26,7 @@ pub(crate) use doors::{Door, Keyring, KeyringDoor, PythonDoor, Which};
 pub(crate) use entries::{Copy, Edit, Generate, Get, List, Remove, Rename, Set, Show};
 pub(crate) use git::{Git, GitCommand, Merge, Pick, Resolve, Revert, Setup};
 pub(crate) use launch::{Doctor, PamUnlock, Render, Start};
+pub(crate) use migration::KeyringSource;
 pub(crate) use past::{Diff, History, Log, Scan};
 pub(crate) use slots::{
     Backends, KdfOptions, NewSlots, Rewrap, Rotate, Slot, SlotAdd, SlotCommand, SlotList, SlotRemove,
@@ -60,7 +63,7 @@ impl Cli {
     /// # Errors
     /// clap's, which is help or the version, too.
     pub(crate) fn parse_typed(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
-        match Self::parse_quickly(&arguments) {
+        match Self::parse_plainly(&arguments).or_else(|| Self::parse_quickly(&arguments)) {
             Some(cli) => Ok(cli),
             None => Self::parse_in_full(arguments),
         }

@@ -185,6 +185,20 @@ impl Run<'_> {
         Ok((path, session))
     }
 
+    /// As [`Run::open`], where it is known what will be read.
+    fn open_to_read(
+        &mut self,
+        name: &EntryName,
+        field: &str,
+    ) -> Result<(PathBuf, Box<dyn Session>), Failure> {
+        let path = self.location()?.path;
+        let session: Box<dyn Session> = match self.of_agent_to_read(&path, Some((name, field)))? {
+            Some(session) => Box::new(session),
+            None => Box::new(self.unlock(&path)?),
+        };
+        Ok((path, session))
+    }
+
     /// Opens the vault at this path, wherever its keys are.
     fn open_at(&mut self, path: &Path) -> Result<Box<dyn Session>, Failure> {
         Ok(match self.of_agent(path)? {
@@ -193,8 +207,16 @@ impl Run<'_> {
         })
     }
 
-    /// The agent's session of this vault: if one holds it, and nobody said how to unlock here.
+    /// The agent's session of this vault: if one holds it, and no option says how to unlock here. docs/decisions/0034.
     pub(crate) fn of_agent(&self, path: &Path) -> Result<Option<Remote>, Failure> {
+        self.of_agent_to_read(path, None)
+    }
+
+    fn of_agent_to_read(
+        &self,
+        path: &Path,
+        first: Option<(&EntryName, &str)>,
+    ) -> Result<Option<Remote>, Failure> {
         let unlock = &self.global.unlock;
         if self.global.no_agent
             || !unlock.options().is_empty()
@@ -207,8 +229,11 @@ impl Run<'_> {
             let id = session::open_locked(path)?.id();
             self.pins(path)?.check_id(id).map_err(|error| SessionError::pin(path, error))?;
         }
-        match Remote::find(Places::of(&self.environment), path, self.environment.author()) {
+        match Remote::find(Places::of(&self.environment), path, self.environment.author(), first) {
             Ok(session) => {
+                if let Some(session) = &session {
+                    session::look_at_named(self, path, session.facts().generation)?;
+                }
                 if let Some((generation, seen)) = session.as_ref().and_then(Remote::older) {
                     self.voice.warn(Warning::OlderThanSeen { path: path.to_owned(), generation, seen })?;
                 }
@@ -253,7 +278,7 @@ impl Run<'_> {
         policy.only_slot = only.or(policy.only_slot);
         let locked = match session::by_keyring(self, path, locked, &policy, Somebody::Anybody)? {
             Ok(vault) => {
-                let session = self.ready(path, Local::of(path, vault), vec!["the OS keyring"]);
+                let session = self.ready(Local::of(path, vault), vec!["the OS keyring"]);
                 return Ok((session, Vec::new()));
             }
             Err(locked) => locked,
@@ -269,16 +294,16 @@ impl Run<'_> {
         }
         let session = session?;
         session::tell_skipped(self.voice, session.vault().skipped())?;
-        Ok((self.ready(path, session, credentials.sources), credentials.all))
+        Ok((self.ready(session, credentials.sources), credentials.all))
     }
 
     /// A session that knows who is at work.
-    fn ready(&self, path: &Path, session: Local, sources: Vec<&'static str>) -> Local {
+    fn ready(&self, session: Local, sources: Vec<&'static str>) -> Local {
         session
             .by(self.environment.author(), self.now)
             .with_sources(sources)
             .telling(self.voice)
-            .restarting_beyond(context::longest_log(path))
+            .restarting_beyond(context::longest_log)
     }
 
     /// Whether an option or a variable names what to unlock with, so that nobody is asked.
@@ -286,6 +311,18 @@ impl Run<'_> {
         let options = self.global.unlock.options();
         let sources = context::unlock_sources(&options, &self.environment, &self.config);
         !sources.iter().any(|source| source.what.asks())
+    }
+
+    /// A path below the current folder, which the system gives without links, as the shell named that: with them.
+    fn as_named(&self, path: &Path) -> PathBuf {
+        let shell = self.environment.shell_folder().filter(|folder| **folder != self.folder);
+        let below = shell.and_then(|shell| Some((shell, path.strip_prefix(&self.folder).ok()?)));
+        match below {
+            Some((shell, below)) if shell.canonicalize().is_ok_and(|real| real == self.folder) => {
+                shell.join(below)
+            }
+            _ => path.to_owned(),
+        }
     }
 
     /// What this machine remembers of the vault at this path.
@@ -301,7 +338,7 @@ impl Run<'_> {
             named_by_key: false,
             now: self.now,
         };
-        Ok(PathPins::read(self.environment.state_folder(), path, terms))
+        Ok(PathPins::read(self.environment.state_folder(), &self.as_named(path), terms))
     }
 }
 

@@ -11,6 +11,7 @@ mod sources;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+pub(crate) use vault_core::keys::SECRET_VARIABLES;
 use vault_core::keys::VaultId;
 use vault_core::secret::{Passphrase, Secret};
 
@@ -49,6 +50,7 @@ pub(crate) struct Environment {
     runtime_folder: Option<PathBuf>,
     bus_address: Option<String>,
     agent_socket: Option<PathBuf>,
+    shell_folder: Option<PathBuf>,
     editor: Option<OsString>,
     empty: Option<&'static str>,
 }
@@ -94,6 +96,7 @@ impl Environment {
             runtime_folder: path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()),
             bus_address: text("DBUS_SESSION_BUS_ADDRESS"),
             agent_socket: path("VAULT_AGENT_SOCK"),
+            shell_folder: path("PWD").filter(|path| path.is_absolute()),
             empty: UNLOCKING_VARIABLES
                 .into_iter()
                 .find(|name| lookup(name).is_some_and(|value| value.is_empty())),
@@ -211,6 +214,11 @@ impl Environment {
         places.into_iter().filter_map(folder).collect()
     }
 
+    /// Where the shell says that it is: a claim.
+    pub(crate) fn shell_folder(&self) -> Option<&PathBuf> {
+        self.shell_folder.as_ref()
+    }
+
     /// The agent's socket, if it was named.
     pub(crate) fn agent_socket(&self) -> Option<&Path> {
         self.agent_socket.as_deref()
@@ -249,9 +257,6 @@ pub(crate) fn vault_ids(text: &str) -> Result<Vec<VaultId>, String> {
         parts.map(|part| VaultId::parse(part).map_err(|_| part.to_owned())).collect::<Result<_, _>>()?;
     if ids.is_empty() { Err(text.to_owned()) } else { Ok(ids) }
 }
-
-/// Variables that hold a secret themselves. No process that is started here inherits them.
-pub(crate) const SECRET_VARIABLES: [&str; 3] = ["VAULT_PASSPHRASE", "VAULT_IDENTITY", "VAULT_MACHINE_KEY"];
 
 const UNLOCKING_VARIABLES: [&str; 7] = [
     "VAULT_PASSPHRASE_FILE",

@@ -4,3 +4,4 @@ pub(crate) mod files;
 pub(crate) mod items;
 pub(crate) mod keyring;
 pub(crate) mod python;
+pub(crate) mod sources;

@@ -2,6 +2,7 @@
 
 mod git;
 mod slots;
+mod source;
 
 use std::ffi::OsString;
 use std::io;
@@ -27,6 +28,7 @@ use crate::template::{FormError, Reference, ReferenceError, TemplateError, Templ
 
 pub(crate) use git::GitFailure;
 pub(crate) use slots::SlotFailure;
+pub(crate) use source::SourceFailure;
 
 /// Why a command did not do what it was asked to do.
 #[non_exhaustive]
@@ -202,6 +204,8 @@ pub(crate) enum Failure {
     ItemTooLong(ItemTooLong),
     /// Python's keyring was switched off by the user.
     KeyringDisabled,
+    /// Moving passwords from a keyring.
+    Source(SourceFailure),
     /// Opening, changing or saving the vault.
     Session(Box<SessionError>),
     /// Asking git, merging, picking.
@@ -351,6 +355,7 @@ from! {
     OutputError => Output,
     AlphabetError => Alphabet,
     SlotFailure => Slot,
+    SourceFailure => Source,
     NewSlotError => NewSlot,
     EditorError => Editor,
     GitFailure => Git,

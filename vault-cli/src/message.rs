@@ -6,6 +6,7 @@ mod git;
 mod launch;
 mod session;
 mod slots;
+mod source;
 mod text;
 mod usage;
 
@@ -120,6 +121,10 @@ pub(crate) enum Warning {
     WeakPassphrase,
     /// Slots were added or removed since this machine last looked.
     SlotsChanged(PathBuf, Vec<SlotNews>),
+    /// Something of a keyring was not imported: what, and why.
+    NotImported(String, String),
+    /// Something was imported, and is still in its keyring: what, and why.
+    NotDeleted(String, String),
     /// The line that keeps git from changing line ends is not there.
     NoAttributes(String),
 }

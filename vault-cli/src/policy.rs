@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 use vault_core::format::entry::Meta;
 use vault_core::format::id::SealId;
 use vault_core::format::slot::{SlotKind, SlotLine};
+use vault_core::store;
 
 use crate::escape::quoted;
 use crate::{pattern, size, time};
@@ -93,7 +94,7 @@ impl Policy {
     pub(crate) fn beside(vault: &Path) -> Result<Self, PolicyError> {
         let real = vault.canonicalize();
         let path = real.as_deref().unwrap_or(vault).with_file_name(FILE_NAME);
-        match std::fs::read(&path) {
+        match store::read_small(&path, LONGEST) {
             Ok(text) => Self::parse(&path, &text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(PolicyError { path, line: None, problem: Problem::Unreadable(error) }),
@@ -348,6 +349,9 @@ forbidden = [\"*/tmp/*\"]
 \"rotate=monthly\" = \"31d\"                        # entries with this attribute and value are changed so often
 team = \"52w\"                                    # with this attribute, whatever its value
 ";
+
+/// Most bytes of a vault.toml.
+const LONGEST: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,7 @@ use vault_core::vault::rotate::RotateError;
 use vault_core::vault::salvage::SalvageError;
 use vault_core::vault::{Counts, LogRecord, StillLocked, UnlockFailure, Value};
 
-pub(crate) use local::{Local, attachment, open_locked};
+pub(crate) use local::{Durable, Local, attachment, open_locked};
 pub(crate) use pins::{PathPins, PinError, PinFacts, Seen, Terms, Unpinned};
 pub(crate) use remote::Remote;
 pub(crate) use sent::to_be_sent;
@@ -37,7 +37,7 @@ pub(crate) use slots::SlotEdit;
 pub(crate) use states::{Admitted, Rollback, State, Target, as_vault, replace};
 pub(crate) use unlock::{
     Credentials, Somebody, by_keyring, can_ask, credentials, has_passphrase, keyring, keyrings,
-    new_passphrase, policy, slot_asker, tell_skipped, work,
+    look_at_named, new_passphrase, policy, slot_asker, tell_skipped, work,
 };
 
 use crate::agent::AgentError;
@@ -76,6 +76,9 @@ pub(crate) trait Session {
         changes: Vec<Change>,
         progress: &mut dyn FnMut(usize),
     ) -> Result<Committed, SessionError>;
+
+    /// From now on reads what is stored now.
+    fn refresh(&mut self) -> Result<(), SessionError>;
 
     /// Starts the log anew.
     fn compact(&mut self, pages: Option<Pages>) -> Result<Committed, SessionError>;
@@ -137,6 +140,10 @@ impl Session for Box<dyn Session> {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Committed, SessionError> {
         (**self).commit(changes, progress)
+    }
+
+    fn refresh(&mut self) -> Result<(), SessionError> {
+        (**self).refresh()
     }
 
     fn compact(&mut self, pages: Option<Pages>) -> Result<Committed, SessionError> {

@@ -11,4 +11,5 @@ pub(crate) mod harden;
 pub(crate) mod host;
 pub(crate) mod login;
 pub(crate) mod probe;
+pub(crate) mod python;
 pub(crate) mod revisions;

@@ -8,6 +8,7 @@ pub mod front;
 pub mod id;
 pub mod limits;
 pub mod lines;
+pub mod map;
 pub(crate) mod names;
 pub mod page;
 pub mod pages;

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::crypto::hash::sha256;
 use crate::format::entry::{DEFAULT_FIELD, EntryName, Meta};
 use crate::format::limits;
+use crate::format::map::SmallMap;
 use crate::vault::edit::{NewValue, Update};
 
 /// Which credential: the password of this user of this service. Both are taken as they are, and may be empty.
@@ -96,7 +97,7 @@ impl Item {
         (item.entry_name() == *name).then_some(item)
     }
 
-    fn of_attributes(attributes: &BTreeMap<String, String>) -> Option<Self> {
+    fn of_attributes(attributes: &SmallMap<String>) -> Option<Self> {
         Self::new(attributes.get(SERVICE)?, attributes.get(USERNAME)?).ok()
     }
 
@@ -131,21 +132,47 @@ pub fn has_password(meta: &Meta) -> bool {
     meta.fields.contains_key(DEFAULT_FIELD)
 }
 
-/// The items that more than one entry is, each with the entries' names, the one that counts first.
+/// All items, each with the names of its entries, the one that counts first.
 #[must_use]
-pub fn duplicates(all: &[Meta]) -> Vec<(Item, Vec<EntryName>)> {
+pub fn all(all: &[Meta]) -> BTreeMap<Item, Vec<EntryName>> {
     let mut by_item: BTreeMap<Item, Vec<EntryName>> = BTreeMap::new();
     for meta in all.iter().filter(|meta| has_password(meta)) {
         if let Some(item) = Item::of_entry(meta) {
             by_item.entry(item).or_default().push(meta.name.clone());
         }
     }
-    by_item.retain(|_, names| names.len() > 1);
-    for (item, names) in &mut by_item {
+    for (item, names) in by_item.iter_mut().filter(|(_, names)| names.len() > 1) {
         let derived = item.entry_name();
         names.sort_by_key(|name| *name != derived);
     }
-    by_item.into_iter().collect()
+    by_item
+}
+
+/// The items that more than one entry is, each with the entries' names, the one that counts first.
+#[must_use]
+pub fn duplicates(metas: &[Meta]) -> Vec<(Item, Vec<EntryName>)> {
+    all(metas).into_iter().filter(|(_, names)| names.len() > 1).collect()
+}
+
+/// The name for what a desktop's keyring keeps by other attributes than a service and a user.
+///
+/// `secret-service/ENC(label)~HEX(first 8 bytes of SHA-256(attributes))`, where each attribute is its name and its value,
+/// sorted, each after its length as u32; without the label if that makes it too long. So what has the same attributes and
+/// label gets the same name every time, and nothing else does.
+///
+/// # Panics
+/// Never: the text is ASCII and short enough.
+#[must_use]
+pub fn desktop_name(label: &str, attributes: &BTreeMap<String, String>) -> EntryName {
+    let mut bytes = Vec::new();
+    for text in attributes.iter().flat_map(|(name, value)| [name, value]) {
+        bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    let hash: String = sha256(&bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let readable = format!("{DESKTOP}{}~{hash}", encoded(label));
+    let name = if readable.len() <= limits::NAME { readable } else { format!("{DESKTOP}%~{hash}") };
+    EntryName::parse(&name).expect("a short ASCII text without NUL")
 }
 
 /// The attribute that holds an item's service.
@@ -154,6 +181,8 @@ pub const SERVICE: &str = "service";
 pub const USERNAME: &str = "username";
 /// What every derived name begins with.
 const FOLDER: &str = "keyring/";
+/// What the name of anything else from a desktop's keyring begins with.
+const DESKTOP: &str = "secret-service/";
 
 fn encoded(text: &str) -> String {
     if text.is_empty() {
@@ -267,7 +296,7 @@ mod tests {
     fn the_derived_name_wins_and_the_others_are_reported() {
         let by_hand = [(SERVICE, "s"), (USERNAME, "u")];
         let mut without = meta("without", &by_hand);
-        without.fields.clear();
+        without.fields = SmallMap::new();
         let all =
             [meta("a", &by_hand), meta("keyring/s/u", &[]), meta("z", &by_hand), without, meta("s", &[])];
         let found: Vec<_> = item("s", "u").entries(&all).iter().map(|meta| meta.name.as_str()).collect();
@@ -276,6 +305,20 @@ mod tests {
         assert_eq!(duplicates.len(), 1);
         assert_eq!(duplicates[0].0, item("s", "u"));
         assert_eq!(duplicates[0].1[0].as_str(), "keyring/s/u");
+    }
+
+    #[test]
+    fn what_is_no_item_is_named_by_its_label_and_attributes() {
+        let of = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let name = desktop_name("git: h\u{fc}b", &of(&[("server", "a"), ("user", "b")]));
+        assert!(name.as_str().starts_with("secret-service/git:%20h%C3%BCb~"), "{name:?}");
+        assert_eq!(name.as_str().len(), "secret-service/git:%20h%C3%BCb~".len() + 16);
+        assert_ne!(name, desktop_name("git: h\u{fc}b", &of(&[("server", "ab"), ("user", "")])));
+        assert_ne!(name, desktop_name("git: h\u{fc}b", &of(&[("server", "auserb")])));
+        let long = desktop_name(&"\u{fc}".repeat(300), &of(&[]));
+        assert!(long.as_str().starts_with("secret-service/%~"), "{long:?}");
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub use open::{
     UnlockError, UnlockPolicy, open_master,
 };
 
+/// Variables that may hold what unlocks, itself: no process that is started inherits them, plugins included.
+pub const SECRET_VARIABLES: [&str; 3] = ["VAULT_PASSPHRASE", "VAULT_IDENTITY", "VAULT_MACHINE_KEY"];
+
 /// Which vault, under which master key. Public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct VaultId {

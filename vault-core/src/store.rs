@@ -16,7 +16,7 @@ pub use dir::Dir;
 pub use error::{FileKind, ReplaceError, StoreError};
 pub use lock::{Lock, lock, lock_within};
 pub use output::{Existing, create, remove_file, write_file};
-pub use snapshot::{Snapshot, read};
+pub use snapshot::{Snapshot, read, read_small};
 pub use spool::{Spool, spool};
 
 /// The largest file that is read or written. docs/format.md, "Limits".

@@ -7,8 +7,8 @@
 //! Reading one entry reads the front of the file and one page; [`UnlockedVault::edit`] verifies the whole file first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::crypto::derive::Keys;
 use crate::error::VerifyError;
@@ -16,12 +16,11 @@ use crate::format::entry::{EntryName, FieldInfo, Meta, Stored};
 use crate::format::front::{Front, Header};
 use crate::format::id::{SealId, SlotId};
 use crate::format::lines::FormatError;
-use crate::format::page::{Look, Page};
-use crate::format::pages::{PageIndex, search};
+use crate::format::page::Look;
+use crate::format::pages::PageIndex;
 use crate::format::roster::Roster;
 use crate::format::seal::{Changes, Place};
 use crate::format::slot::SlotLine;
-use crate::format::{limits, text};
 use crate::keys::{
     Credential, Refused, Skipped, UnlockError, UnlockPolicy, VaultHeaderParts, VaultId, open_master,
 };
@@ -30,6 +29,7 @@ use crate::source::Source;
 use crate::vault::blob::BlobReader;
 use crate::vault::entry::{OpenEntry, SealedEntry, Sealers, open_meta};
 use crate::vault::log::Log;
+use crate::vault::read::{Recent, check_seal_text, each_page, parse_page};
 
 pub mod blob;
 pub mod catalogue;
@@ -42,6 +42,7 @@ mod log;
 pub mod merge;
 
 pub mod pin;
+mod read;
 pub mod restart;
 pub mod rotate;
 pub mod salvage;
@@ -67,6 +68,7 @@ pub struct UnlockedVault {
     log: Log,
     roster: Roster,
     index: OnceLock<PageIndex>,
+    recent: Mutex<Recent>,
     opened_by: Option<SlotId>,
     skipped: Vec<Skipped>,
 }
@@ -269,6 +271,7 @@ impl LockedVault {
                 log,
                 roster,
                 index: OnceLock::new(),
+                recent: Mutex::default(),
                 opened_by,
                 skipped: Vec::new(),
             }),
@@ -433,7 +436,7 @@ impl UnlockedVault {
 
     fn sealed(&self, name: &EntryName) -> Result<Option<SealedEntry>, VerifyError> {
         let id = self.sealers.entry_id(name);
-        let page = self.page(self.front.header.pages.of(id.0))?;
+        let page = self.recent_page(self.front.header.pages.of(id.0))?;
         Ok(page.entry(id).map(|entry| SealedEntry::from_page(&page, entry, &self.source)))
     }
 
@@ -547,107 +550,10 @@ impl UnlockedVault {
         let open = |line| Ok((line_id(line), log::open_changes(&*self.source, line, &self.sealers.seal)?));
         self.front.seals.iter().map(open).collect()
     }
-
-    /// A page, verified. Without an index it is searched for, which reads little of the file.
-    fn page(&self, number: u16) -> Result<Page, VerifyError> {
-        let start = match self.index.get() {
-            Some(index) => index.start(number),
-            None => match search(&*self.source, &self.front, number)? {
-                Some(start) => start,
-                None => self.index()?.start(number),
-            },
-        };
-        let pages = self.front.header.pages;
-        let average = (self.source.len() - self.front.pages_at) / u64::from(pages.count()) * 3 / 2;
-        let page = Page::parse_expecting(&*self.source, pages, number, start, Look::Outline, average)?;
-        self.verify_page(&page)?;
-        Ok(page)
-    }
-
-    fn index(&self) -> Result<&PageIndex, VerifyError> {
-        if let Some(index) = self.index.get() {
-            return Ok(index);
-        }
-        let index = PageIndex::build(&*self.source, &self.front)?;
-        Ok(self.index.get_or_init(|| index))
-    }
-
-    /// Rules 1 and 3 for one page.
-    fn verify_page(&self, page: &Page) -> Result<(), VerifyError> {
-        let place = Place::page(page.number);
-        self.log.check_head(place, page.head.as_ref())?;
-        match &page.head {
-            Some(head) if self.sealers.tag(place, head.seal, &page.lines) != head.tag => {
-                Err(VerifyError::Tag(place))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Every page, verified, in parallel; results in the order of the pages. Together with the index, which accepts no
-    /// other lines between the pages, this is rule 1 for all pages.
-    fn each_verified_page<T: Send>(
-        &self,
-        look: Look,
-        visit: impl Fn(Page) -> Result<T, VerifyError> + Sync,
-    ) -> Result<Vec<T>, VerifyError> {
-        let index = self.index()?;
-        let pages = self.front.header.pages;
-        let entries = AtomicUsize::new(0);
-        each_page(pages.count(), self.source.len(), |number| {
-            let start = index.start(number);
-            let length = index.start(number + 1) - start;
-            let page = Page::parse_expecting(&*self.source, pages, number, start, look, length)?;
-            check_page_end(&page, index)?;
-            let before = entries.fetch_add(page.entries.len(), Ordering::Relaxed);
-            if before + page.entries.len() > limits::ENTRIES {
-                return Err(FormatError::Limit { offset: start, what: "more than 2,000,000 entries" }.into());
-            }
-            self.verify_page(&page)?;
-            visit(page)
-        })
-    }
 }
 
 fn line_id(line: &crate::format::front::SealLine) -> SealId {
     line.id
-}
-
-fn parse_page(
-    source: &dyn Source,
-    front: &Front,
-    index: &PageIndex,
-    number: u16,
-) -> Result<Page, FormatError> {
-    let (start, end) = (index.start(number), index.start(number + 1));
-    let pages = front.header.pages;
-    let page = Page::parse_expecting(source, pages, number, start, Look::Canonical, end - start)?;
-    check_page_end(&page, index)?;
-    Ok(page)
-}
-
-fn check_page_end(page: &Page, index: &PageIndex) -> Result<(), FormatError> {
-    if page.at.end == index.start(page.number + 1) {
-        Ok(())
-    } else {
-        Err(FormatError::Malformed { offset: page.at.end, expected: "the next page" })
-    }
-}
-
-/// The base64 of every seal's changes, which reading one entry does not look at.
-fn check_seal_text(source: &dyn Source, front: &Front) -> Result<(), FormatError> {
-    for seal in &front.seals {
-        let length = usize::try_from(seal.changes.end - seal.changes.start).unwrap_or(usize::MAX);
-        let mut encoded = vec![0; length];
-        source.read_exact_at(&mut encoded, seal.changes.start)?;
-        if !text::decoded_len(length).is_some_and(|decoded| text::is_base64(&encoded, decoded)) {
-            return Err(FormatError::Malformed {
-                offset: seal.changes.start,
-                expected: "the sealed changes of a seal",
-            });
-        }
-    }
-    Ok(())
 }
 
 /// By name. Sixteen bytes of it decide nearly always, and are compared where they are instead of all over memory.
@@ -663,54 +569,6 @@ fn sort_by_name(all: &mut [Meta]) {
     for same in all.chunk_by_mut(|a, b| start(a) == start(b)) {
         same.sort_by(|a, b| a.name.cmp(&b.name));
     }
-}
-
-/// Bytes of file from which on a second thread is worth starting.
-const WORTH_A_THREAD: u64 = 256 << 10;
-
-/// Calls `work` for every page number on as many threads as there are processors, fewer for a small file; stops at the
-/// first error.
-fn each_page<T: Send, E: Send>(
-    count: u16,
-    bytes: u64,
-    work: impl Fn(u16) -> Result<T, E> + Sync,
-) -> Result<Vec<T>, E> {
-    let next = AtomicU16::new(0);
-    let threads = match bytes / WORTH_A_THREAD {
-        0 => 1,
-        worth => std::thread::available_parallelism()
-            .map_or(1, |n| n.get().min(8).min(usize::try_from(worth + 1).unwrap_or(8))),
-    };
-    let run = || {
-        let mut done = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= count {
-                return done;
-            }
-            let result = work(number);
-            if result.is_err() {
-                next.store(count, Ordering::Relaxed);
-            }
-            done.push((number, result));
-        }
-    };
-    let mut all = std::thread::scope(|scope| {
-        let work = || {
-            let done = run();
-            // The memory of its stack is given to the next thread as it is.
-            crate::secret::scrub_stack();
-            done
-        };
-        let workers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut all = run();
-        for worker in workers {
-            all.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        all
-    });
-    all.sort_by_key(|(number, _)| *number);
-    all.into_iter().map(|(_, result)| result).collect()
 }
 
 /// An opened entry: metadata and values.

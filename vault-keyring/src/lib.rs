@@ -22,6 +22,7 @@
 //! | no slot opens, or the vault was rotated since | [`Error::NoStorageAccess`] |
 //! | the file is no vault, damaged, or not a real state of it | [`Error::BadStoreFormat`] |
 //! | there is no such password | [`Error::NoEntry`] |
+//! | the entry has several versions after a merge | [`Error::PlatformFailure`], of `EditError::InConflict` |
 //! | reading or saving failed, or another process changes the vault | [`Error::PlatformFailure`] |
 
 mod credential;

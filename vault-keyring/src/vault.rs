@@ -48,12 +48,11 @@ impl Vault {
     /// The password; reads one page if the entry has the derived name.
     pub(crate) fn get(&self, item: &Item) -> Result<Vec<u8>> {
         let vault = self.read()?;
-        let derived = vault.value(&item.entry_name(), DEFAULT_FIELD).map_err(broken)?;
-        let value = match derived {
+        let value = match password(&vault, &item.entry_name())? {
             Some(value) => value,
             None => {
                 let name = by_hand(&vault, item)?.ok_or(Error::NoEntry)?;
-                vault.value(&name, DEFAULT_FIELD).map_err(broken)?.ok_or(Error::NoEntry)?
+                password(&vault, &name)?.ok_or(Error::NoEntry)?
             }
         };
         match value {
@@ -77,7 +76,7 @@ impl Vault {
     pub(crate) fn items(&self, spec: &HashMap<&str, &str>) -> Result<Vec<Item>> {
         let all = self.read()?.list().map_err(broken)?;
         let matches = |meta: &Meta| {
-            spec.iter().all(|(key, value)| meta.attributes.get(*key).is_some_and(|there| there == value))
+            spec.iter().all(|(key, value)| meta.attributes.get(key).is_some_and(|there| there == value))
         };
         let items = all.iter().filter_map(|meta| {
             let item = Item::of_entry(meta)?;
@@ -159,6 +158,15 @@ impl Vault {
 
 fn opened(source: Arc<dyn Source>) -> Result<LockedVault> {
     LockedVault::open(source).map_err(|error| Error::BadStoreFormat(error.to_string()))
+}
+
+/// An entry's password. Of an entry in conflict, no version is given out as if it were the only one.
+fn password(vault: &UnlockedVault, name: &EntryName) -> Result<Option<Value>> {
+    let Some(entry) = vault.entry(name).map_err(broken)? else { return Ok(None) };
+    match entry.value(DEFAULT_FIELD) {
+        Some(_) if entry.meta().in_conflict() => Err(platform(EditError::InConflict(name.clone()))),
+        value => Ok(value),
+    }
 }
 
 /// The entry that somebody else named.

@@ -11,7 +11,7 @@ use vault_core::format::entry::EntryName;
 use super::{figure, mib, ms, ratio};
 use crate::agent::{Agent, attributes};
 use crate::fixture::{Bench, middle};
-use crate::pairs::paired;
+use crate::pairs::{paired, repeated};
 use crate::report::{Row, Target, shown};
 use crate::run::{Failed, command, run};
 use crate::stats::{Spread, quantiles};
@@ -34,6 +34,19 @@ pub(super) fn get(bench: &Bench) -> Result<Vec<Row>, Failed> {
         rows.push(ratio(&what, Target::AtMost(1.4), &pairs, "an empty program"));
     }
     Ok(rows)
+}
+
+/// All that an unlock takes but the key derivation: with an identity, there is none.
+pub(super) fn unlock(bench: &Bench) -> Result<Vec<Row>, Failed> {
+    let vault = bench.vault_of(100_000)?;
+    let agent = Agent::holding(bench, &vault)?;
+    let unlock = || {
+        run(agent.command().arg("lock"))?;
+        run(bench.on(&vault)?.env("VAULT_AGENT_SOCK", agent.socket()).arg("unlock")).map(ms)
+    };
+    let took = repeated(bench.pairs, unlock)?;
+    let details = "the whole command, with an identity, which has no key derivation".to_owned();
+    Ok(vec![figure("unlock 100,000 entries, besides the KDF", "ms", took, Target::AtMost(20.0), details)])
 }
 
 pub(super) fn many(bench: &Bench) -> Result<Vec<Row>, Failed> {

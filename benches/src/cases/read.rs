@@ -20,6 +20,32 @@ pub(super) fn get_small_and_empty(bench: &Bench) -> Result<Vec<Row>, Failed> {
     Ok(vec![ratio("get one of 1,000 / empty program", Target::AtMost(1.6), &pairs, "an empty program")])
 }
 
+/// What it costs more than an empty program, by what the vault is unlocked with.
+pub(super) fn get_by_key(bench: &Bench) -> Result<Vec<Row>, Failed> {
+    let [vault, machine, hybrid] = bench.vault_with_keys()?;
+    let (identity, empty) = (bench.identity()?, bench.programs.join("empty"));
+    let target = Target::AtMost(2.0);
+    let ways = [
+        ("an X25519 identity", "VAULT_IDENTITY_FILE", identity, target),
+        ("a machine key", "VAULT_MACHINE_KEY_FILE", machine, target),
+        ("a hybrid identity", "VAULT_IDENTITY_FILE", hybrid, Target::Told),
+    ];
+    let mut rows = Vec::new();
+    for (way, variable, file, target) in ways {
+        let get = || {
+            let mut get = command(&bench.vault);
+            get.env("VAULT_FILE", &vault).env(variable, &file);
+            run(get.arg("get").arg(middle(1_000))).map(ms)
+        };
+        let pairs = paired(4 * bench.pairs, get, || run(&mut command(&empty)).map(ms))?;
+        let details =
+            format!("{} against {} an empty program", shown(&pairs.ours, "ms"), shown(&pairs.theirs, "ms"));
+        let what = format!("get one of 1,000 with {way}, more than an empty program");
+        rows.push(figure(&what, "ms", pairs.difference, target, details));
+    }
+    Ok(rows)
+}
+
 pub(super) fn get_small_and_age(bench: &Bench) -> Result<Vec<Row>, Failed> {
     let (vault, file, identity) = (bench.vault_of(1_000)?, bench.age_file(1_000)?, bench.identity()?);
     let pattern = format!("^{}=", middle(1_000));

@@ -98,13 +98,22 @@ pub(super) struct Conversation<'a> {
     connection: &'a Connection,
     frames: Frames,
     said_hello: bool,
+    /// A short answer without secrets, which goes with that to a request that came already.
+    waiting: Vec<u8>,
     /// What was passed with the request.
     passed: Vec<OwnedFd>,
 }
 
 impl<'a> Conversation<'a> {
     pub(super) fn new(server: &'a Server, connection: &'a Connection, stream: UnixStream) -> Self {
-        Self { server, connection, frames: Frames::of(stream), said_hello: false, passed: Vec::new() }
+        Self {
+            server,
+            connection,
+            frames: Frames::of(stream),
+            said_hello: false,
+            waiting: Vec::new(),
+            passed: Vec::new(),
+        }
     }
 
     /// Answers until the client goes, or is sent away.
@@ -122,7 +131,7 @@ impl<'a> Conversation<'a> {
             let goes_on = self.answer(frame);
             scrub_stack();
             self.connection.set_busy(false);
-            if !goes_on {
+            if !goes_on || !self.frames.has_more() && self.send_waiting().is_err() {
                 return;
             }
         }
@@ -140,6 +149,12 @@ impl<'a> Conversation<'a> {
             }
             Err(error) => return self.refuse(bad_request(&error.to_string())),
         };
+        // What may take its time does not keep an earlier answer waiting.
+        let is_quick =
+            matches!(request, Request::Hello(_) | Request::Use(_) | Request::Get(_) | Request::Meta(_));
+        if !is_quick && self.send_waiting().is_err() {
+            return false;
+        }
         if !self.said_hello {
             return match request {
                 Request::Hello(hello) => self.hello(&hello),
@@ -169,7 +184,8 @@ impl<'a> Conversation<'a> {
         };
         self.said_hello = true;
         let pid = std::process::id();
-        self.result(&message::Welcome { version: *version, program: PROGRAM.to_owned(), pid }).is_ok()
+        self.result_with_next(&message::Welcome { version: *version, program: PROGRAM.to_owned(), pid })
+            .is_ok()
     }
 
     fn refuse_and_end(&mut self, refusal: Refusal) -> bool {
@@ -193,8 +209,31 @@ impl<'a> Conversation<'a> {
     fn send<T: Encode<()>>(&mut self, kind: ReplyKind, content: &T) -> Result<(), Refusal> {
         let frame = agent::reply(kind, content)
             .map_err(|error| told("agent-too-large", 1, format!("the answer does not fit: {error}")))?;
-        self.frames.stream().write_all(frame.expose())?;
+        if self.waiting.is_empty() {
+            self.frames.stream().write_all(frame.expose())?;
+        } else {
+            let waiting = std::mem::take(&mut self.waiting);
+            let both = Zeroizing::new([&waiting, frame.expose()].concat());
+            self.frames.stream().write_all(&both)?;
+        }
         Ok(())
+    }
+
+    /// An answer without secrets. If the next request came already, the two answers go together: a client that is woken for the
+    /// first one only to wait again loses more time than it takes to answer.
+    fn result_with_next<T: Encode<()>>(&mut self, result: &T) -> Result<(), Refusal> {
+        if !self.frames.has_more() {
+            return self.result(result);
+        }
+        if let Ok(frame) = agent::reply(ReplyKind::Result, result) {
+            self.waiting.extend_from_slice(frame.expose());
+        }
+        Ok(())
+    }
+
+    fn send_waiting(&mut self) -> io::Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.is_empty() { Ok(()) } else { self.frames.stream().write_all(&waiting) }
     }
 
     fn work(&mut self, request: Request) -> Result<(), Refusal> {
@@ -206,7 +245,7 @@ impl<'a> Conversation<'a> {
             Request::Stop(_) => self.stop(),
             Request::Use(it) => {
                 let (_, _, vault, older) = self.vault(&it.vault, None)?;
-                self.result(&facts(&vault, older))
+                self.result_with_next(&facts(&vault, older))
             }
             Request::Get(get) => self.get(&get),
             Request::Alternative(it) => {
@@ -285,17 +324,17 @@ impl<'a> Conversation<'a> {
 
     fn session(&self, path: &VaultPath, state: Option<u64>) -> Result<Local, Refusal> {
         let (_, _, vault, _) = self.vault(path, state)?;
-        let longest = context::longest_log(path.path());
-        Ok(Local::of(path.path(), vault).restarting_beyond(longest))
+        Ok(Local::of(path.path(), vault).restarting_beyond(context::longest_log))
     }
 
     /// A session that changes the vault: it is held against what this machine remembers, as in any other process.
     fn writer(&self, path: &VaultPath, author: String) -> Result<Local, Refusal> {
-        let (real, held, vault, _) = self.vault(path, None)?;
-        let longest = context::longest_log(path.path());
-        let session = Local::of(path.path(), vault).restarting_beyond(longest).by(author, crate::time::now());
+        let (_, held, vault, _) = self.vault(path, None)?;
+        let session = Local::of(path.path(), vault)
+            .restarting_beyond(context::longest_log)
+            .by(author, crate::time::now());
         let Some(held) = held else { return Ok(session) };
-        Ok(session.with_pins_untold(held.pins(&real))?.0)
+        Ok(session.with_pins_untold(held.pins(path.path()))?.0)
     }
 
     fn status(&mut self) -> Result<(), Refusal> {
@@ -336,7 +375,7 @@ impl<'a> Conversation<'a> {
             allow_rollback: policy.allow_rollback,
             ..self.server.memory.clone()
         };
-        let pins = memory.pins(&real);
+        let pins = memory.pins(&path);
         let snapshot = Arc::new(store::read(&real).map_err(failed)?);
         let locked = LockedVault::open(Arc::clone(&snapshot) as _)
             .map_err(|error| SessionError::Format(path.clone(), error))?;

@@ -32,7 +32,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// What is remembered of the vault at this path. It has to be read before the vault is.
+    /// What is remembered of the vault at this path, as the client named it. It has to be read before the vault is.
     pub(super) fn pins(&self, path: &Path) -> PathPins {
         let terms = Terms {
             required: self.required,
@@ -95,14 +95,14 @@ impl Held {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The vault as the file is now. `path` is for errors.
+    /// The vault as the file is now. `path` is as the client named it.
     pub(super) fn current(&self, real: &Path, path: &Path) -> Result<Current, NotCurrent> {
         let failed = |error| NotCurrent::session(SessionError::Store(path.to_owned(), error));
         let mut guard = self.state();
         let state = guard.as_mut().ok_or(NotCurrent::Locked)?;
         // Looked at under the lock: of two requests, the later one sees the newer file.
-        if !store::read(real).map_err(failed)?.is_same(&state.snapshot) {
-            let pins = self.memory.pins(real);
+        if !state.snapshot.is_at(real) && !store::read(real).map_err(failed)?.is_same(&state.snapshot) {
+            let pins = self.memory.pins(path);
             let snapshot = Arc::new(store::read(real).map_err(failed)?);
             let locked = LockedVault::open(Arc::clone(&snapshot) as _)
                 .map_err(|error| NotCurrent::session(SessionError::Format(path.to_owned(), error)))?;
@@ -124,6 +124,11 @@ impl Held {
             (state.vault, state.snapshot, state.older, state.catalogue) = (vault, snapshot, older, None);
         }
         Ok(Current { vault: Arc::clone(&state.vault), older: state.older })
+    }
+
+    /// Whether the file at this path is still the one that was read.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        self.state().as_ref().is_some_and(|state| state.snapshot.is_at(path))
     }
 
     /// The names and attributes of this state, made once for all requests.
@@ -151,9 +156,9 @@ impl Held {
         }
     }
 
-    /// What is remembered of it, for a session that changes it.
-    pub(super) fn pins(&self, real: &Path) -> PathPins {
-        self.memory.pins(real)
+    /// What is remembered of it by this path, for a session that changes it.
+    pub(super) fn pins(&self, path: &Path) -> PathPins {
+        self.memory.pins(path)
     }
 
     /// It was used.

@@ -48,12 +48,17 @@ impl From<io::Error> for NoFrame {
 
 impl Frames {
     pub(super) fn of(stream: UnixStream) -> Self {
-        let buffer = Zeroizing::new(vec![0; BUFFER]);
+        let buffer = Zeroizing::new(vec![0; SMALL_BUFFER]);
         Self { stream, buffer, start: 0, end: 0, descriptors: Vec::new() }
     }
 
     pub(super) fn stream(&self) -> &UnixStream {
         &self.stream
+    }
+
+    /// Whether something came that was not taken yet.
+    pub(super) fn has_more(&self) -> bool {
+        self.start < self.end
     }
 
     /// The next frame; none if the connection ended between two. It may take its time to begin, up to the stream's own timeout,
@@ -92,6 +97,10 @@ impl Frames {
         let there = length.min(self.end - self.start);
         body.extend_from_slice(&self.buffer[self.start..self.start + there]);
         self.start += there;
+        if length - there > self.buffer.len() {
+            // What is in it was taken, and is wiped with it.
+            self.buffer = Zeroizing::new(vec![0; BUFFER]);
+        }
         while body.len() < length {
             more(self)?;
             (self.start, self.end) = (0, 0);
@@ -147,6 +156,8 @@ pub(crate) struct Link {
     hello: Option<Secret>,
     /// Its result has not come yet.
     is_welcome: bool,
+    /// A request that was sent before anybody asked for its result, which is on its way.
+    ahead: Option<Secret>,
 }
 
 impl Link {
@@ -155,7 +166,7 @@ impl Link {
         stream.set_write_timeout(Some(PATIENCE)).map_err(AgentError::Lost)?;
         let hello = Request::Hello(Hello { versions: VERSIONS.to_vec(), program: PROGRAM.to_owned() });
         let hello = agent::request(&hello).map_err(AgentError::Frame)?;
-        Ok(Self { frames: Frames::of(stream), hello: Some(hello), is_welcome: false })
+        Ok(Self { frames: Frames::of(stream), hello: Some(hello), is_welcome: false, ahead: None })
     }
 
     /// Asks, and gives the result.
@@ -185,13 +196,39 @@ impl Link {
     /// [`AgentError::Lost`], [`AgentError::Frame`].
     pub(crate) fn send(&mut self, request: &Request) -> Result<(), AgentError> {
         let frame = agent::request(request).map_err(AgentError::Frame)?;
-        let mut stream = self.frames.stream();
-        let sent = match self.hello.take() {
-            Some(hello) => {
-                let both = Zeroizing::new([hello.expose(), frame.expose()].concat());
-                stream.write_all(&both)
+        if let Some(ahead) = self.ahead.take() {
+            if ahead.expose() == frame.expose() {
+                return Ok(());
             }
-            None => stream.write_all(frame.expose()),
+            self.pass_over_reply()?;
+        }
+        self.write(&[frame.expose()])
+    }
+
+    /// Asks, and sends what will be asked for next along with it, if that is known: there and back only once.
+    fn call_before<T: for<'b> Decode<'b, ()>>(
+        &mut self,
+        request: &Request,
+        next: Option<&Request>,
+    ) -> Result<T, AgentError> {
+        let Some(next) = next else { return self.call(request) };
+        let frame = |request| agent::request(request).map_err(AgentError::Frame);
+        let (first, next) = (frame(request)?, frame(next)?);
+        self.write(&[first.expose(), next.expose()])?;
+        self.ahead = Some(next);
+        self.result(|_| Ok(()))
+    }
+
+    fn write(&mut self, frames: &[&[u8]]) -> Result<(), AgentError> {
+        let mut stream = self.frames.stream();
+        let hello = self.hello.take();
+        let sent = match (&hello, frames) {
+            (None, [frame]) => stream.write_all(frame),
+            _ => {
+                let hello = hello.iter().map(Secret::expose);
+                let all: Vec<&[u8]> = hello.chain(frames.iter().copied()).collect();
+                stream.write_all(&Zeroizing::new(all.concat()))
+            }
         };
         // Whoever refuses a client says why before it closes.
         match sent {
@@ -215,18 +252,33 @@ impl Link {
         self.reply(&mut part)
     }
 
+    /// Reads the reply to something that nobody asked for after all.
+    fn pass_over_reply(&mut self) -> Result<(), AgentError> {
+        loop {
+            let frame = self.next_frame()?;
+            let (kind, _) = agent::reply_kind(frame.body.expose()).map_err(AgentError::Frame)?;
+            if kind != ReplyKind::Part {
+                return Ok(());
+            }
+        }
+    }
+
+    fn next_frame(&mut self) -> Result<Frame, AgentError> {
+        match self.frames.next(None) {
+            Ok(Some(frame)) => Ok(frame),
+            Ok(None) => Err(AgentError::Lost(io::ErrorKind::UnexpectedEof.into())),
+            Err(NoFrame::Io(error)) => Err(AgentError::Lost(error)),
+            Err(NoFrame::Frame(error)) => Err(AgentError::Frame(error)),
+        }
+    }
+
     fn reply<T: for<'b> Decode<'b, ()>>(
         &mut self,
         part: &mut dyn FnMut(&[u8]) -> Result<(), AgentError>,
     ) -> Result<T, AgentError> {
         let mut result = Ok(());
         loop {
-            let frame = match self.frames.next(None) {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return Err(AgentError::Lost(io::ErrorKind::UnexpectedEof.into())),
-                Err(NoFrame::Io(error)) => return Err(AgentError::Lost(error)),
-                Err(NoFrame::Frame(error)) => return Err(AgentError::Frame(error)),
-            };
+            let frame = self.next_frame()?;
             let (kind, bytes) = agent::reply_kind(frame.body.expose()).map_err(AgentError::Frame)?;
             match kind {
                 // The reply is read to its end, so that the next one is another's.
@@ -259,13 +311,18 @@ pub(crate) fn agents(places: &Places) -> Result<Vec<Link>, AgentError> {
     Ok(links)
 }
 
-/// The agent that holds this vault, with what it says of it; none if none does.
+/// The agent that holds this vault, with what it says of it; none if none does. What will be asked for next is sent along, if that
+/// is known: it must be something that changes nothing.
 ///
 /// # Errors
 /// As [`agents`]; what an agent says, except that it does not hold it.
-pub(crate) fn find(places: &Places, vault: &VaultPath) -> Result<Option<(Link, message::Facts)>, AgentError> {
+pub(crate) fn find(
+    places: &Places,
+    vault: &VaultPath,
+    next: Option<&Request>,
+) -> Result<Option<(Link, message::Facts)>, AgentError> {
     for mut link in agents(places)? {
-        match link.call(&Request::Use(Use { vault: vault.clone() })) {
+        match link.call_before(&Request::Use(Use { vault: vault.clone() }), next) {
             Ok(facts) => return Ok(Some((link, facts))),
             Err(error) if error.is_locked() => {}
             // It was killed, or ended, at this very moment.
@@ -276,6 +333,9 @@ pub(crate) fn find(places: &Places, vault: &VaultPath) -> Result<Option<(Link, m
     Ok(None)
 }
 
+/// For most messages; what is not touched costs no page fault.
+const SMALL_BUFFER: usize = 4 << 10;
+/// For longer ones.
 const BUFFER: usize = 16 << 10;
 const MAX_DESCRIPTORS: usize = 4;
 /// Longer than a save waits for another one, or a passphrase takes to be tried.

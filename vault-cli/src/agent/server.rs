@@ -18,6 +18,7 @@ use super::clock::Reading;
 use super::held::{Held, Memory, real};
 use super::socket::{Bound, Places, is_ours};
 use super::start::{READY, RUNNING};
+use super::workers::Workers;
 use crate::sys::{detach, harden};
 
 /// What the agent's threads share.
@@ -26,6 +27,7 @@ pub(super) struct Server {
     /// Key derivations run one at a time.
     pub(super) kdf: Mutex<()>,
     connections: Mutex<BTreeMap<u64, Arc<Connection>>>,
+    workers: Workers,
     pub(super) stop: AtomicBool,
     pub(super) memory: Memory,
     /// See [`message::AgentStatus`].
@@ -84,6 +86,7 @@ pub(crate) fn serve(places: &Places, memory: Memory, readiness: &Readiness) -> R
         held: Mutex::new(BTreeMap::new()),
         kdf: Mutex::new(()),
         connections: Mutex::new(BTreeMap::new()),
+        workers: Workers::default(),
         stop: AtomicBool::new(false),
         memory,
         locked_memory: AtomicU8::new(if harden::lock_all_memory() { 2 } else { 1 }),
@@ -156,11 +159,11 @@ impl Server {
         }
         lock(&self.connections).insert(number, Arc::clone(&connection));
         let server = Arc::clone(self);
-        let answer = move || {
+        let answer = Box::new(move || {
             Conversation::new(&server, &connection, stream).go_on();
             lock(&server.connections).remove(&number);
-        };
-        if std::thread::Builder::new().stack_size(STACK).spawn(answer).is_err() {
+        });
+        if !self.workers.answer(answer) {
             lock(&self.connections).remove(&number);
         }
     }
@@ -185,6 +188,12 @@ impl Server {
     }
 
     pub(super) fn find(&self, path: &std::path::Path) -> Option<(PathBuf, Arc<Held>)> {
+        // Mostly the path that it is held under is the one that is asked for. While the file there is the one that was read, it
+        // does not matter what links lead to it.
+        let named = lock(&self.held).get_key_value(path).map(|(real, held)| (real.clone(), Arc::clone(held)));
+        if let Some((real, held)) = named.filter(|(_, held)| held.is_at(path)) {
+            return Some((real, held));
+        }
         let real = real(path)?;
         let held = lock(&self.held).get(&real).cloned()?;
         Some((real, held))
@@ -280,4 +289,3 @@ const CONNECTIONS: usize = 128;
 const VAULTS: usize = 64;
 const WRITING: Duration = Duration::from_secs(10);
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
-const STACK: usize = 512 << 10;

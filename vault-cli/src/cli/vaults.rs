@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 
+use super::migration::Migration;
 use super::slots::NewSlots;
 
 /// Make a new vault
@@ -56,18 +57,18 @@ pub(crate) struct Compact {
     pub(crate) pages: Option<String>,
 }
 
-/// Bring in secrets from a file
+/// Bring in secrets from a file, or from a keyring
 ///
 /// All entries are stored at once, or none. Names in maps within maps are joined by slashes. Numbers and booleans are
 /// stored as they are written; lists and null are refused.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  vault import .env --prefix app/\n  vault import secrets.yaml\n  vault import cert.p12 --format file --name tls/cert\n  sops -d old.json | vault import - --format json"
+    after_help = "Examples:\n  vault import .env --prefix app/\n  vault import secrets.yaml\n  vault import cert.p12 --format file --name tls/cert\n  sops -d old.json | vault import - --format json\n  vault import --from secret-service --dry-run\n  vault import --from keyrings.alt --verify --delete-source"
 )]
 pub(crate) struct Import {
     /// The file ("-": standard input)
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) path: PathBuf,
+    #[arg(value_hint = ValueHint::FilePath, required_unless_present = "from")]
+    pub(crate) path: Option<PathBuf>,
     /// The format [default: by the file's name]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<ImportFormat>,
@@ -83,6 +84,9 @@ pub(crate) struct Import {
     /// Refuse a value of more bytes than this, up to 1GiB
     #[arg(long, value_name = "SIZE", value_parser = crate::size::parse, default_value = "64MiB")]
     pub(crate) max_size: u64,
+    /// Keyrings instead of files.
+    #[command(flatten)]
+    pub(crate) keyring: Migration,
 }
 
 /// What is brought in

@@ -28,9 +28,11 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Fork) -> Result<Exit, Failure> 
         entries.into_iter().map(|entry| entry_change(&to, &from, entry)).collect::<Result<_, _>>()?;
     let count = changes.len();
     let fresh = slots::fresh(run, &to, pages, wanted, changes)?;
-    init::create(run, &to, &fresh)?;
+    let durable = init::create(run, &to, &fresh)?;
     run.voice.status(&Status::Done(format!("forked {count} entries into {}", quoted_path(&to))));
-    init::report(run, &to, &fresh)
+    init::report(run, &to, &fresh)?;
+    durable?;
+    Ok(Exit::Ok)
 }
 
 /// The change that makes this entry anew. Attachments are sealed again beside the new vault.

@@ -25,7 +25,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Get) -> Result<Exit, Failure> {
     let field = &field_name(&arguments.field)?;
     let (path, mut session) = match &arguments.at {
         Some(revision) => states::open_at(run, revision)?,
-        None => run.open()?,
+        None => run.open_to_read(&name, field)?,
     };
     let (meta, value) = found(&mut session, &path, &name, field)?;
     let value = version(&mut session, arguments, &meta, field, value)?;

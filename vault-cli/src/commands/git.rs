@@ -13,7 +13,7 @@ use crate::cli::{Git as Arguments, GitCommand, Setup};
 use crate::context::attributes;
 use crate::escape::quoted_path;
 use crate::failure::{Failure, GitFailure};
-use crate::input;
+use crate::input::{InputError, Place};
 use crate::message::{Exit, Status};
 use crate::session::SessionError;
 use crate::sys::git::Git;
@@ -155,7 +155,10 @@ fn settings(git: &Git, arguments: &Setup, plan: &mut Plan) -> Result<(), Failure
 /// A text file, none if it is not there.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     match path.symlink_metadata() {
-        Ok(_) => Ok(Some(input::file(path, MAX_TEXT)?.expose().to_vec())),
+        Ok(_) => {
+            let text = store::read_small(path, MAX_TEXT);
+            Ok(Some(text.map_err(|error| InputError::Unreadable(Place::File(path.to_owned()), error))?))
+        }
         Err(_) => Ok(None),
     }
 }
@@ -229,4 +232,4 @@ const SETTINGS: [(&str, &str); 4] = [
 const PACKS: [(&str, &str); 3] =
     [("pack.depth", "1000"), ("pack.threads", "1"), ("gc.aggressiveDepth", "1000")];
 const PUBLIC: u32 = 0o644;
-const MAX_TEXT: usize = 1024 * 1024;
+const MAX_TEXT: u64 = 1024 * 1024;

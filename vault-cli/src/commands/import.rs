@@ -1,4 +1,6 @@
-//! `vault import PATH`.
+//! `vault import PATH`; keyrings are in `keyring`.
+
+mod keyring;
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -10,6 +12,7 @@ use clap::error::ErrorKind;
 use serde::Serialize;
 use vault_core::format::entry::{DEFAULT_FIELD, EntryName};
 use vault_core::format::limits;
+use vault_core::secret::Secret;
 use vault_core::vault::edit::{NewValue, Update};
 
 use super::{Run, entry_name, set};
@@ -19,12 +22,17 @@ use crate::escape::quoted_path;
 use crate::failure::Failure;
 use crate::input::{self, Ending, Incoming, InputError, Place};
 use crate::message::{Exit, Status};
-use crate::session::{Change, Expect, Session};
+use crate::session::{Change, Committed, Expect, Session};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Import) -> Result<Exit, Failure> {
-    let format = arguments.format.map_or_else(|| by_name(&arguments.path), Ok)?;
+    let path = match (arguments.keyring.from, &arguments.path) {
+        (Some(from), _) => return keyring::run(run, arguments, from),
+        (None, Some(path)) => path,
+        (None, None) => return Err(usage("name a file, or a keyring with --from").into()),
+    };
+    let format = arguments.format.map_or_else(|| by_name(path), Ok)?;
     match (format, &arguments.name) {
-        (ImportFormat::File, None) if arguments.path.as_os_str() == "-" => {
+        (ImportFormat::File, None) if path.as_os_str() == "-" => {
             return Err(usage("standard input has no name: add --name NAME").into());
         }
         (ImportFormat::File, _) | (_, None) => {}
@@ -32,8 +40,8 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Import) -> Result<Exit, Failure
     }
     let (_, mut session) = run.open()?;
     let values = match text_format(format) {
-        Some(format) => entries(run, &mut session, arguments, format)?,
-        None => vec![whole_file(run, &mut session, arguments)?],
+        Some(format) => entries(run, &mut session, arguments, path, format)?,
+        None => vec![whole_file(run, &mut session, arguments, path)?],
     };
     let existing = existing(&mut session, &values)?;
     may_replace(run, arguments, existing.len())?;
@@ -45,7 +53,15 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Import) -> Result<Exit, Failure
         let update = Update { fields: [(field, Some(value))].into(), ..Update::default() };
         Change::Set { name, update, expect }
     });
-    commit(run, &mut session, changes.collect(), arguments, existing.len())
+    let changes: Vec<_> = changes.collect();
+    let count = changes.len();
+    let committed = commit(run, &mut session, changes)?;
+    if run.global.json {
+        let generation = committed.map(|committed| committed.generation);
+        run.output.json(&Json { version: 1, imported: count, replaced: existing.len(), generation })?;
+    }
+    run.voice.status(&Status::Done(format!("imported {count} entries from {}", quoted_path(path))));
+    Ok(Exit::Ok)
 }
 
 fn usage(text: &str) -> clap::Error {
@@ -54,33 +70,22 @@ fn usage(text: &str) -> clap::Error {
 
 /// Saves once, and shows how far it is.
 fn commit(
-    run: &mut Run<'_>,
+    run: &Run<'_>,
     session: &mut dyn Session,
     changes: Vec<Change>,
-    arguments: &Import,
-    replaced: usize,
-) -> Result<Exit, Failure> {
+) -> Result<Option<Committed>, Failure> {
     let (count, voice) = (changes.len(), run.voice);
-    let committed = match count {
-        0 => None,
-        _ => {
-            let progress = &mut |done: usize| {
-                if done.is_multiple_of(PROGRESS_STEP) {
-                    voice.transient(&format!("sealed {done} of {count}"));
-                }
-            };
-            let committed = session.commit(changes, progress);
-            voice.transient("");
-            Some(committed?)
+    if count == 0 {
+        return Ok(None);
+    }
+    let progress = &mut |done: usize| {
+        if done.is_multiple_of(PROGRESS_STEP) {
+            voice.transient(&format!("sealed {done} of {count}"));
         }
     };
-    if run.global.json {
-        let generation = committed.map(|committed| committed.generation);
-        run.output.json(&Json { version: 1, imported: count, replaced, generation })?;
-    }
-    run.voice
-        .status(&Status::Done(format!("imported {count} entries from {}", quoted_path(&arguments.path))));
-    Ok(Exit::Ok)
+    let committed = session.commit(changes, progress);
+    voice.transient("");
+    Ok(Some(committed?))
 }
 
 #[derive(Serialize)]
@@ -118,34 +123,39 @@ fn entries(
     run: &mut Run<'_>,
     session: &mut dyn Session,
     arguments: &Import,
+    path: &Path,
     format: Format,
 ) -> Result<Vec<(EntryName, NewValue)>, Failure> {
-    let path = &arguments.path;
     let text = match path.as_os_str() == "-" {
         true => run.stdin.claim("the file to import")?.read(MAX_TEXT)?,
         false => input::file(&run.folder.join(path), MAX_TEXT)?,
     };
-    let items = codec::read(format, &text).map_err(|error| Failure::Import { path: path.clone(), error })?;
+    let items =
+        codec::read(format, &text).map_err(|error| Failure::Import { path: path.to_owned(), error })?;
     let mut values = Vec::with_capacity(items.len());
     let mut seen = BTreeSet::new();
     for item in items {
         let name = format!("{}{}", arguments.prefix, item.name);
         let bad =
-            |error| Failure::ImportName { path: path.clone(), line: item.line, name: name.clone(), error };
+            |error| Failure::ImportName { path: path.to_owned(), line: item.line, name: name.clone(), error };
         let parsed = EntryName::parse(&name).map_err(bad)?;
         // Two spellings of one name, which are one after normalisation.
         if !seen.insert(parsed.clone()) {
             let error =
                 codec::CodecError { line: item.line, name: Some(name), problem: codec::Problem::Duplicate };
-            return Err(Failure::Import { path: path.clone(), error });
+            return Err(Failure::Import { path: path.to_owned(), error });
         }
-        let value = match NewValue::fits_inline(item.value.expose().len()) {
-            true => NewValue::Inline(item.value),
-            false => session.attach(&mut item.value.expose(), arguments.max_size)?,
-        };
-        values.push((parsed, value));
+        values.push((parsed, storable(session, item.value, arguments.max_size)?));
     }
     Ok(values)
+}
+
+/// A value ready to be stored.
+fn storable(session: &mut dyn Session, value: Secret, limit: u64) -> Result<NewValue, Failure> {
+    match NewValue::fits_inline(value.expose().len()) {
+        true => Ok(NewValue::Inline(value)),
+        false => Ok(session.attach(&mut value.expose(), limit)?),
+    }
 }
 
 /// One file as one secret, byte by byte.
@@ -153,8 +163,8 @@ fn whole_file(
     run: &mut Run<'_>,
     session: &mut dyn Session,
     arguments: &Import,
+    path: &Path,
 ) -> Result<(EntryName, NewValue), Failure> {
-    let path = &arguments.path;
     let name = match &arguments.name {
         Some(name) => name.clone(),
         None => path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -163,8 +173,8 @@ fn whole_file(
     let (reader, place): (Box<dyn Read>, _) = match path.as_os_str() == "-" {
         true => (Box::new(run.stdin.claim("the file to import")?.into_reader()), Place::Stdin),
         false => match File::open(run.folder.join(path)) {
-            Ok(file) => (Box::new(file), Place::File(path.clone())),
-            Err(error) => return Err(InputError::Unreadable(Place::File(path.clone()), error).into()),
+            Ok(file) => (Box::new(file), Place::File(path.to_owned())),
+            Err(error) => return Err(InputError::Unreadable(Place::File(path.to_owned()), error).into()),
         },
     };
     let value: Incoming = input::incoming(reader, place, Ending::AsItIs, limits::INLINE)?;

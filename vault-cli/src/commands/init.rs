@@ -16,9 +16,9 @@ use crate::cli::Init;
 use crate::context::{self, Reason, attributes};
 use crate::escape::quoted_path;
 use crate::failure::Failure;
-use crate::input;
 use crate::message::{Exit, Status, Warning};
 use crate::output::{Binary, OutputError};
+use crate::session::{Durable, SessionError};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Init) -> Result<Exit, Failure> {
     let location =
@@ -41,28 +41,30 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Init) -> Result<Exit, Failure> 
     if location.reason == Reason::User {
         make_folder(&path)?;
     }
-    create(run, &path, &fresh)?;
+    let durable = create(run, &path, &fresh)?;
     run.voice.status(&Status::Done(format!("made vault {}", quoted_path(&path))));
     // The key first: whatever goes wrong after this is no reason to lose it.
     report(run, &path, &fresh)?;
     if in_work_tree && !arguments.no_gitattributes {
         keep_line_ends(run, &path)?;
     }
+    durable?;
     Ok(Exit::Ok)
 }
 
-/// Stores a new vault, and remembers it; an existing one is never replaced.
-pub(super) fn create(run: &Run<'_>, path: &Path, fresh: &Fresh) -> Result<(), Failure> {
-    match store::create(path, &fresh.text, PRIVATE) {
-        Ok(_) => {
-            // Whatever was at this path before: this is the vault that was asked for. If it cannot be remembered, the
-            // first save says so.
-            run.pins(path)?.accept(&fresh.sighting);
-            Ok(())
-        }
-        Err(ReplaceError::AlreadyExists) => Err(Failure::VaultExists(path.to_owned())),
-        Err(error) => Err(Failure::NotStored { path: path.to_owned(), error }),
-    }
+/// Stores a new vault, and remembers it; an existing one is never replaced. The inner result says whether it outlives a power
+/// cut: its keys have to be given out before that is said.
+pub(super) fn create(run: &Run<'_>, path: &Path, fresh: &Fresh) -> Result<Durable, Failure> {
+    let durable = match store::create(path, &fresh.text, PRIVATE) {
+        Ok(_) => Ok(()),
+        Err(error @ ReplaceError::FolderNotSynced(_)) => Err(SessionError::Save(path.to_owned(), error)),
+        Err(ReplaceError::AlreadyExists) => return Err(Failure::VaultExists(path.to_owned())),
+        Err(error) => return Err(Failure::NotStored { path: path.to_owned(), error }),
+    };
+    // Whatever was at this path before: this is the vault that was asked for. If it cannot be remembered, the first save
+    // says so.
+    run.pins(path)?.accept(&fresh.sighting);
+    Ok(durable)
 }
 
 /// The machine key is the command's result: it is given out once.
@@ -127,8 +129,8 @@ fn keep_line_ends(run: &Run<'_>, vault: &Path) -> Result<(), Failure> {
     let line = attributes::line(name);
     let path = folder.join(".gitattributes");
     let mut text = match path.symlink_metadata() {
-        Ok(_) => match input::file(&path, MAX_ATTRIBUTES) {
-            Ok(text) => text.expose().to_vec(),
+        Ok(_) => match store::read_small(&path, MAX_ATTRIBUTES) {
+            Ok(text) => text,
             Err(_) => return run.voice.warn(Warning::NoAttributes(line)),
         },
         Err(_) => Vec::new(),
@@ -151,4 +153,4 @@ fn keep_line_ends(run: &Run<'_>, vault: &Path) -> Result<(), Failure> {
 
 const PRIVATE: u32 = 0o600;
 const PUBLIC: u32 = 0o644;
-const MAX_ATTRIBUTES: usize = 1024 * 1024;
+const MAX_ATTRIBUTES: u64 = 1024 * 1024;

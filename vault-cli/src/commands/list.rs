@@ -48,7 +48,7 @@ pub(super) fn matches(pattern: Option<&str>, name: &str) -> bool {
 pub(super) struct Entry<'a> {
     name: &'a str,
     fields: BTreeMap<&'a str, &'static str>,
-    attributes: &'a BTreeMap<String, String>,
+    attributes: BTreeMap<&'a str, &'a str>,
     created: String,
     modified: String,
     expires: Option<String>,
@@ -62,7 +62,7 @@ impl<'a> Entry<'a> {
         Self {
             name: meta.name.as_str(),
             fields: meta.fields.iter().map(|(name, info)| (name.as_str(), kind(info.kind))).collect(),
-            attributes: &meta.attributes,
+            attributes: meta.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
             created: shown(meta.created),
             modified: shown(meta.modified),
             expires: meta.expires.map(shown),

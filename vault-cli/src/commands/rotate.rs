@@ -13,7 +13,7 @@ use crate::cli::Rotate;
 use crate::escape::quoted_path;
 use crate::failure::Failure;
 use crate::message::{Exit, Status};
-use crate::session::Local;
+use crate::session::{Durable, Local};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Rotate) -> Result<Exit, Failure> {
     let (path, mut session) = open(run)?;
@@ -28,10 +28,11 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Rotate) -> Result<Exit, Failure
     let question =
         Question { what: "rotate the master key", why: &why, ask: "Rotate the master key?", option: "--yes" };
     confirm(run, arguments.yes, &question)?;
-    let rotated = rotate(run, &path, &mut session, keys_out)?;
+    let (rotated, durable) = rotate(run, &path, &mut session, keys_out)?;
     if run.global.json {
         run.output.json(&rotated)?;
     }
+    durable?;
     Ok(Exit::Ok)
 }
 
@@ -59,7 +60,7 @@ pub(super) fn rotate(
     path: &Path,
     session: &mut Local,
     keys_out: Option<&Path>,
-) -> Result<Rotated, Failure> {
+) -> Result<(Rotated, Durable), Failure> {
     run.voice.transient("sealing everything anew, which takes as long as the vault is large");
     let prepared = session.begin_rotation(keys_out.is_some());
     run.voice.transient("");
@@ -69,7 +70,7 @@ pub(super) fn rotate(
     if let Some(folder) = &folder {
         write_keys(folder, prepared.keys())?;
     }
-    let rotation = session.finish_rotation(prepared)?;
+    let (rotation, durable) = session.finish_rotation(prepared)?;
 
     let machines: Vec<_> = rotation
         .machines
@@ -83,13 +84,14 @@ pub(super) fn rotate(
         .collect();
     run.voice.status(&Status::Done(format!("rotated the master key of vault {}", quoted_path(path))));
     tell(run, &rotation.id.to_string(), &rotation.machines, folder.as_deref());
-    Ok(Rotated {
+    let rotated = Rotated {
         version: 1,
         vault_id: rotation.id.to_string(),
         epoch: rotation.epoch,
         generation: rotation.generation,
         machines,
-    })
+    };
+    Ok((rotated, durable))
 }
 
 /// What whoever rotates has to know.

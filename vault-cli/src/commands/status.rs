@@ -26,6 +26,7 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
         file: location.path.to_string_lossy().into_owned(),
         reason: location.reason.text(),
         unlock_with: sources,
+        without_agent: Vec::new(),
         vault: None,
         pin: None,
         unlocked: None,
@@ -79,6 +80,7 @@ pub(super) fn run(run: &mut Run<'_>, _: &Status) -> Result<Exit, Failure> {
         Err(error) => return failed(run, &json, error),
     };
     if let Some(session) = held {
+        json.without_agent = std::mem::replace(&mut json.unlock_with, vec!["the agent"]);
         let facts = session.facts();
         json.offers_compact = in_work_tree && facts.seals >= LONG_LOG;
         json.unlocked = Some(facts.into());
@@ -116,6 +118,9 @@ struct Json {
     file: String,
     reason: &'static str,
     unlock_with: Vec<&'static str>,
+    /// What would be used if the agent did not hold it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    without_agent: Vec<&'static str>,
     vault: Option<Vault>,
     pin: Option<Pin>,
     unlocked: Option<Unlocked>,
@@ -221,7 +226,11 @@ fn print(run: &mut Run<'_>, status: &Json) -> Result<(), Failure> {
         format!("chosen by: {}", status.reason),
         match status.unlock_with.as_slice() {
             [] => "unlock with: nothing was named, and there is nothing to ask for".to_owned(),
-            sources => format!("unlock with: {}", sources.join(", ")),
+            sources if status.without_agent.is_empty() => format!("unlock with: {}", sources.join(", ")),
+            sources => {
+                let without = status.without_agent.join(", ");
+                format!("unlock with: {}; without it: {without}", sources.join(", "))
+            }
         },
     ];
     if let Some(vault) = &status.vault {

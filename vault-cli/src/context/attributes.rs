@@ -1,7 +1,9 @@
 //! The line of .gitattributes that keeps git from changing a vault's line ends.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use vault_core::store;
 
 use super::work_tree;
 use crate::sys::git;
@@ -34,15 +36,30 @@ pub(crate) fn lacking(vault: &Path) -> Option<String> {
     let (folder, name) = (vault.parent()?, vault.file_name()?);
     let root = work_tree(folder)?;
     let line = line(name);
-    let kept = git::keeps_line_ends(folder, name).unwrap_or_else(|| {
+    let folders = || folder.ancestors().take_while(|folder| folder.starts_with(root));
+    // Git would wait for a FIFO.
+    let files = folders().map(|folder| folder.join(FILE)).chain(READ_FIRST.map(|file| root.join(file)));
+    let asked = if all_regular(files) { git::keeps_line_ends(folder, name) } else { None };
+    let kept = asked.unwrap_or_else(|| {
         let has = |folder: &Path| {
-            let text = std::fs::read_to_string(folder.join(".gitattributes")).unwrap_or_default();
-            text.lines().any(|old| old.trim() == line)
+            let text = store::read_small(&folder.join(FILE), LONGEST).unwrap_or_default();
+            String::from_utf8_lossy(&text).lines().any(|old| old.trim() == line)
         };
-        folder.ancestors().take_while(|folder| folder.starts_with(root)).any(has)
+        folders().any(has)
     });
     (!kept).then_some(line)
 }
+
+/// Whether each of them is a regular file or a link, or not there.
+fn all_regular(mut files: impl Iterator<Item = PathBuf>) -> bool {
+    files.all(|file| file.symlink_metadata().map_or(true, |found| found.is_file() || found.is_symlink()))
+}
+
+const FILE: &str = ".gitattributes";
+/// Git reads these before anything else, where `.git` is a folder.
+const READ_FIRST: [&str; 2] = [".git/HEAD", ".git/config"];
+/// Most bytes of a .gitattributes.
+const LONGEST: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {

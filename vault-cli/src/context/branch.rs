@@ -1,7 +1,8 @@
 //! Which git branch a vault's file belongs to: read from git's own files, without starting git.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use vault_core::store;
 
 use super::work_tree;
 
@@ -17,14 +18,14 @@ pub(crate) enum Branch {
 }
 
 impl Branch {
-    /// The branch of the file at this path, which has no links in it.
-    pub(crate) fn of(real: &Path) -> Self {
-        let Some(root) = real.parent().and_then(work_tree) else { return Self::Outside };
+    /// The branch of the file at this path. Links on it are not followed: a work tree is one that the path itself is in.
+    pub(crate) fn of(path: &Path) -> Self {
+        let Some(root) = path.parent().and_then(work_tree) else { return Self::Outside };
         let Some(folder) = git_folder(root) else { return Self::Unsettled };
         if IN_THE_MIDDLE.iter().any(|name| folder.join(name).symlink_metadata().is_ok()) {
             return Self::Unsettled;
         }
-        match fs::read(folder.join("HEAD")) {
+        match store::read_small(&folder.join("HEAD"), LONGEST) {
             Ok(head) => on(&head),
             Err(_) => Self::Unsettled,
         }
@@ -54,12 +55,14 @@ fn git_folder(root: &Path) -> Option<PathBuf> {
     if path.is_dir() {
         return Some(path);
     }
-    let text = fs::read(&path).ok()?;
+    let text = store::read_small(&path, LONGEST).ok()?;
     let named = text.trim_ascii_end().strip_prefix(b"gitdir: ")?;
     let named = std::str::from_utf8(named).ok()?;
     Some(root.join(named))
 }
 
+/// Most bytes of `HEAD` and of `.git`: a path, or the name of a branch.
+const LONGEST: u64 = 8 << 10;
 /// What stands in git's folder while it waits for the user.
 const IN_THE_MIDDLE: [&str; 7] = [
     "MERGE_HEAD",
@@ -73,6 +76,8 @@ const IN_THE_MIDDLE: [&str; 7] = [
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

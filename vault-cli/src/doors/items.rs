@@ -27,7 +27,7 @@ pub(crate) struct Found {
 /// other entry is read.
 ///
 /// # Errors
-/// [`SessionError`].
+/// [`SessionError`], also [`SessionError::InConflict`].
 pub(crate) fn find(
     session: &mut dyn Session,
     services: &[String],
@@ -35,19 +35,24 @@ pub(crate) fn find(
 ) -> Result<Option<Found>, SessionError> {
     if let (Some(service), User::Named(username)) = (services.first(), user)
         && let Ok(item) = Item::new(service, username)
-        && let Some((_, Some(password))) = session.entry(&item.entry_name(), DEFAULT_FIELD)?
+        && let Some((meta, Some(password))) = session.entry(&item.entry_name(), DEFAULT_FIELD)?
     {
-        return Ok(Some(Found { item, password }));
+        return settled(&meta, Found { item, password }).map(Some);
     }
     let all = session.list()?;
     for service in services {
         let Some((item, meta)) = of_service(&all, service, user) else { continue };
         // It may be gone by now: then it was never there.
-        if let Some((_, Some(password))) = session.entry(&meta.name, DEFAULT_FIELD)? {
-            return Ok(Some(Found { item, password }));
+        if let Some((meta, Some(password))) = session.entry(&meta.name, DEFAULT_FIELD)? {
+            return settled(&meta, Found { item, password }).map(Some);
         }
     }
     Ok(None)
+}
+
+/// Of an entry in conflict, no version is given out as if it were the only one.
+fn settled(meta: &Meta, found: Found) -> Result<Found, SessionError> {
+    if meta.in_conflict() { Err(SessionError::InConflict(meta.name.clone())) } else { Ok(found) }
 }
 
 fn of_service<'m>(all: &'m [Meta], service: &str, user: User<'_>) -> Option<(Item, &'m Meta)> {

@@ -118,6 +118,14 @@ kinds! {
     EXPORT_VALUE = "export-value", Failed, "An entry cannot be written in this format.";
     IMPORT_NAME = "import-name", Failed, "A file to import has a name that no entry can have.";
     IMPORT_FORMAT = "import-format", Usage, "It is not clear which format a file to import has.";
+    SOURCE_LOCKED = "source-locked", Locked, "A keyring to import from is locked.";
+    SOURCE_DENIED = "source-denied", Denied, "The passphrase of a keyring to import from is another.";
+    SOURCE_NOT_FOUND = "source-not-found", NotFound, "There is no such keyring to import from.";
+    SOURCE_UNLISTED = "source-unlisted", Usage, "A keyring to import from cannot list what it holds.";
+    SOURCE_FAILED = "source-failed", Failed, "A keyring to import from cannot be read.";
+    SOURCE_CHANGED = "source-changed", Conflict, "What was imported is not what is read back; nothing was deleted.";
+    IMPORT_LIST = "import-list", Usage, "A list of items to import has a line that is not a service and a user.";
+    NOT_IMPORTED = "not-imported", Failed, "Something of a keyring was not imported, or not deleted from it: first a warning for each, then an error.";
     EXPORT_NAME = "export-name", Failed, "An entry's name cannot be a file's below the chosen folder.";
     EXPORT_TARGET = "export-target", Conflict, "An export would replace a vault, or what it was opened with.";
     NOTHING_TO_MERGE = "nothing-to-merge", Failed, "Git reports no conflict in the vault's file.";
@@ -150,7 +158,8 @@ kinds! {
     ROLLED_BACK = "rolled-back", Integrity, "The vault is older than the machine key says, or lacks what this machine has seen; a warning when it is only read.";
     OTHER_VAULT = "other-vault", Integrity, "The machine key or VAULT_ID is another vault's, or the vault was replaced or rotated.";
     NOT_PINNED = "not-pinned", Failed, "A warning, or with require-pin an error: this machine cannot remember the vault.";
-    SLOTS_CHANGED = "slots-changed", Failed, "A warning: key slots were added or removed since this machine last looked.";
+    UNKNOWN_STATE = "unknown-state", Integrity, "A warning before a change, or an error of the agent: the branch is new, and nothing that was seen here is in it.";
+    SLOTS_CHANGED = "slots-changed", Failed, "A warning: key slots were added, removed or exchanged since this machine last looked.";
     BAD_VAULT_ID = "bad-vault-id", Usage, "VAULT_ID or --vault-id names no vault.";
     BAD_CONFIG = "bad-config", Failed, "The config file cannot be used.";
     KDF_TOO_COSTLY = "kdf-too-costly", Integrity, "A slot asks for more memory than is allowed.";

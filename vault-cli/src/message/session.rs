@@ -150,7 +150,7 @@ pub(super) fn older(path: &Path, generation: u64, seen: u64, changing: bool) -> 
         format!("{it} lacks changes that were seen here (generation {generation}, seen {seen})")
     };
     Message::new(kinds::ROLLED_BACK, text)
-        .hint("a checkout or a reset to an older commit does this, and a restored backup; so does whoever withholds changes")
+        .hint("a checkout or a reset to an older commit does this, and a restored backup; so does whoever withholds changes, or has a master key that was rotated away")
         .hint("if it is meant, say so with: --allow-rollback")
 }
 
@@ -166,6 +166,14 @@ pub(super) fn unpinned(path: &Path, why: &Unpinned) -> Message {
                     "what this machine remembered of vault {vault} cannot be read, and begins anew ({file})"
                 ),
             );
+        }
+        Unpinned::Apart => {
+            return Message::new(
+                kinds::UNKNOWN_STATE,
+                format!("vault {vault} is about to be changed, and has nothing of the states that were seen here"),
+            )
+            .hint("a branch from an older commit has not; nor has an older state, if somebody planted git's files beside it")
+            .hint("if it is meant, say so with: --allow-rollback");
         }
         other => other.text(),
     };
@@ -193,6 +201,12 @@ pub(super) fn slots_changed(path: &Path, news: &[SlotNews]) -> Message {
         let (what, label, kind, by, time) = match one {
             SlotNews::Added { label, kind, by, time } => ("added", label, kind, by, time),
             SlotNews::Removed { label, kind, by, time } => ("removed", label, kind, by, time),
+            SlotNews::Changed { label, kind } => {
+                let label = quoted(label);
+                message =
+                    message.hint(format!("slot {label} ({kind}) has another key or passphrase than before"));
+                continue;
+            }
         };
         let (label, by, time) = (quoted(label), quoted(by), crate::time::shown(*time));
         message = message.hint(format!("slot {label} ({kind}) was {what} by {by} on {time}"));

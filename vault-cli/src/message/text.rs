@@ -6,7 +6,7 @@ use vault_core::format::entry::NameError;
 use vault_core::keys::age::RecipientError;
 
 use super::catalogue::{self as kinds};
-use super::{Message, Warning, git, launch, session, slots, usage};
+use super::{Message, Warning, git, launch, session, slots, source, usage};
 use crate::codec::{CodecError, Problem};
 use crate::context::{ConfigError, ConfigProblem, ContextError};
 use crate::escape::{escaped, quoted, quoted_path};
@@ -182,6 +182,7 @@ pub(super) fn message(failure: &Failure) -> Message {
         )
         .hint("nothing was written"),
         Failure::Slot(failure) => slots::message(failure),
+        Failure::Source(failure) => source::message(failure),
         Failure::Revision(error) => revision(error),
         Failure::ConflictsLeft { path, names } => {
             let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
@@ -245,6 +246,8 @@ pub(super) fn warning(warning: &Warning) -> Message {
             "this passphrase is easy to guess for whoever has a copy of the vault",
         )
         .hint(DICEWARE),
+        Warning::NotImported(what, why) => source::left(what, why),
+        Warning::NotDeleted(what, why) => source::remaining(what, why),
         Warning::NoAttributes(line) => Message::new(
             kinds::NO_GITATTRIBUTES,
             "git may change the vault's line ends: .gitattributes has no line for it",

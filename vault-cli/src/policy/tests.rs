@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use vault_core::format::entry::EntryName;
 use vault_core::format::slot::SlotLine;
 
@@ -19,7 +17,7 @@ fn meta(name: &str, attributes: &[(&str, &str)], modified: u64) -> Meta {
     Meta {
         name: EntryName::parse(name).unwrap(),
         attributes: attributes.collect(),
-        fields: BTreeMap::new(),
+        fields: Default::default(),
         created: 0,
         modified,
         expires: None,

@@ -11,14 +11,15 @@ use vault_core::error::{EditError, VerifyError};
 use vault_core::format::entry::{EntryName, Meta};
 use vault_core::format::front::Pages;
 use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
-use vault_core::store::{self, Lock, StoreError};
+use vault_core::store::{self, Lock, ReplaceError, StoreError};
 use vault_core::vault::blob::{BlobError, BlobWriter};
 use vault_core::vault::diff::Difference;
 use vault_core::vault::edit::{Edit, NewValue, Outcome, Saved, Update};
 use vault_core::vault::{Counts, LockedVault, UnlockFailure, UnlockedVault, Value};
 
 use super::{
-    Change, Committed, Expect, Facts, Log, Opened, PathPins, PinError, Seen, Session, SessionError, obey,
+    Change, Committed, Expect, Facts, Log, Opened, PathPins, PinError, Seen, Session, SessionError, Unpinned,
+    obey,
 };
 use crate::failure::Failure;
 use crate::message::{Status, Voice, Warning};
@@ -33,6 +34,9 @@ pub(crate) fn open_locked(path: &Path) -> Result<LockedVault, SessionError> {
     LockedVault::open(Arc::new(snapshot)).map_err(|error| SessionError::Format(path.to_owned(), error))
 }
 
+/// Whether what was stored outlives a power cut; if not, the error that says so, which is no reason to take anything back.
+pub(crate) type Durable = Result<(), SessionError>;
+
 /// A vault whose master key is in this process.
 pub(crate) struct Local {
     pub(super) path: PathBuf,
@@ -41,8 +45,8 @@ pub(crate) struct Local {
     pub(super) now: u64,
     sources: Vec<&'static str>,
     voice: Option<Voice>,
-    /// A log with more seals is restarted by the save that finds it so long.
-    longest_log: usize,
+    /// A log with more seals is restarted by the save that finds it so long. Asked when something is saved.
+    longest_log: fn(&Path) -> usize,
     pins: Option<PathPins>,
 }
 
@@ -72,7 +76,7 @@ impl Local {
             now: 0,
             sources: Vec::new(),
             voice: None,
-            longest_log: usize::MAX,
+            longest_log: |_| usize::MAX,
             pins: None,
         }
     }
@@ -108,8 +112,8 @@ impl Local {
         }
     }
 
-    /// Restarts the log by itself once it has more seals than that.
-    pub(crate) fn restarting_beyond(mut self, seals: usize) -> Self {
+    /// Restarts the log by itself once it has more seals than this says for the vault's path.
+    pub(crate) fn restarting_beyond(mut self, seals: fn(&Path) -> usize) -> Self {
         self.longest_log = seals;
         self
     }
@@ -295,19 +299,20 @@ impl Local {
         let snapshot = lock.snapshot().map_err(store)?;
         let locked = LockedVault::open(Arc::new(snapshot))
             .map_err(|error| SessionError::Format(self.path.clone(), error))?;
-        match locked.unlock_as(&self.vault) {
-            Ok(vault) => {
-                self.check_pins(&vault)?;
-                Ok((lock, vault))
+        let vault = self.unlocked_again(locked)?;
+        self.check_pins(&vault)?;
+        Ok((lock, vault))
+    }
+
+    /// What is stored now, by the master key that is known already.
+    fn unlocked_again(&self, locked: LockedVault) -> Result<UnlockedVault, SessionError> {
+        locked.unlock_as(&self.vault).map_err(|still| match still.reason {
+            UnlockFailure::Denied(UnlockError::NoSlotMatches { .. }) => {
+                SessionError::Replaced(self.path.clone())
             }
-            Err(still) => Err(match still.reason {
-                UnlockFailure::Denied(UnlockError::NoSlotMatches { .. }) => {
-                    SessionError::Replaced(self.path.clone())
-                }
-                UnlockFailure::Verify(error) => self.broken(error),
-                reason => SessionError::Unlock { path: self.path.clone(), reason, slots: Vec::new() },
-            }),
-        }
+            UnlockFailure::Verify(error) => self.broken(error),
+            reason => SessionError::Unlock { path: self.path.clone(), reason, slots: Vec::new() },
+        })
     }
 
     pub(super) fn save(
@@ -316,13 +321,30 @@ impl Local {
         before: &UnlockedVault,
         saved: &Saved,
     ) -> Result<(), SessionError> {
-        let stored =
-            lock.replace(&saved.text).map_err(|error| SessionError::Save(self.path.clone(), error))?;
+        self.put(lock, before, saved)?
+    }
+
+    /// Stores it, and remembers what is stored. The inner result says whether it outlives a power cut.
+    pub(super) fn put(
+        &mut self,
+        lock: Lock,
+        before: &UnlockedVault,
+        saved: &Saved,
+    ) -> Result<Durable, SessionError> {
+        let failed = |error| SessionError::Save(self.path.clone(), error);
+        let (stored, durable) = match lock.replace(&saved.text) {
+            Ok(stored) => (Some(stored), Ok(())),
+            Err(error @ ReplaceError::FolderNotSynced(_)) => {
+                (store::read(&self.path).ok(), Err(failed(error)))
+            }
+            Err(error) => return Err(failed(error)),
+        };
         // It is stored: what cannot be read of it again is said by whoever reads it next.
-        if let (Some(pins), Ok(stored)) = (&mut self.pins, LockedVault::open(Arc::new(stored))) {
+        let stored = stored.and_then(|stored| LockedVault::open(Arc::new(stored)).ok());
+        if let (Some(pins), Some(stored)) = (&mut self.pins, stored) {
             pins.saved(before, &stored, saved);
         }
-        Ok(())
+        Ok(durable)
     }
 
     /// Nothing is changed in a vault that is older than what was seen here.
@@ -330,11 +352,15 @@ impl Local {
         let Some(pins) = &mut self.pins else { return Ok(()) };
         let checked = pins.before_change(vault);
         let unpinned = checked.map_err(|error| self.broken(error))?.map_err(|error| self.pin(error))?;
-        if let (Some(why), Some(voice)) = (unpinned, self.voice) {
-            let warning = Warning::Unpinned(self.path.clone(), why.clone());
-            voice.warn(warning).map_err(|_| self.pin(PinError::Unpinned(why)))?;
+        match (unpinned, self.voice) {
+            (Some(why), Some(voice)) => {
+                let warning = Warning::Unpinned(self.path.clone(), why.clone());
+                voice.warn(warning).map_err(|_| self.pin(PinError::Unpinned(why)))
+            }
+            // The agent has nobody to warn.
+            (Some(Unpinned::Apart), None) => Err(self.pin(PinError::Unpinned(Unpinned::Apart))),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn pin(&self, error: PinError) -> SessionError {
@@ -425,12 +451,18 @@ impl Session for Local {
         self.obey(&vault, &changes)?;
         let (saved, outcomes) = self.apply(&vault, changes, progress)?;
         self.save(lock, &vault, &saved)?;
-        let is_long = vault.seals() >= self.longest_log || vault.log_bytes() >= LARGEST_LOG;
-        if is_long && self.longest_log != usize::MAX {
+        let longest = (self.longest_log)(&self.path);
+        let is_long = vault.seals() >= longest || vault.log_bytes() >= LARGEST_LOG;
+        if is_long && longest != usize::MAX {
             // The change is stored. If the log cannot be restarted now, the next save will try again.
             drop(self.compact(None));
         }
         Ok(Committed { outcomes, generation: saved.generation })
+    }
+
+    fn refresh(&mut self) -> Result<(), SessionError> {
+        self.vault = Arc::new(self.unlocked_again(open_locked(&self.path)?)?);
+        Ok(())
     }
 
     fn compact(&mut self, pages: Option<Pages>) -> Result<Committed, SessionError> {
@@ -533,7 +565,7 @@ mod tests {
             let name = EntryName::parse(&format!("entry/{i}")).unwrap();
             let change = Change::Set { name, update, expect: Expect::Anything };
             let session = open().by("tester".to_owned(), 2);
-            session.restarting_beyond(4).commit(vec![change], &mut |_| ()).ok().unwrap();
+            session.restarting_beyond(|_| 4).commit(vec![change], &mut |_| ()).ok().unwrap();
             longest = longest.max(open().facts().seals);
         }
         assert_eq!(longest, 4, "the save that finds four seals leaves one");

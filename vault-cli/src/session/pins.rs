@@ -4,7 +4,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use vault_core::error::VerifyError;
@@ -12,7 +12,7 @@ use vault_core::keys::VaultId;
 use vault_core::source::{Source, Text};
 use vault_core::store::{self, Dir, ReplaceError, StoreError};
 use vault_core::vault::edit::Saved;
-use vault_core::vault::pin::{self, Pins, Sighting, SlotNews, Standing};
+use vault_core::vault::pin::{self, NotPins, Pins, Sighting, SlotNews, Standing};
 use vault_core::vault::{LockedVault, UnlockedVault};
 
 use super::SessionError;
@@ -21,17 +21,25 @@ use crate::escape::quoted_path;
 use crate::failure::Failure;
 use crate::message::{Voice, Warning};
 
-/// What is remembered of one path, and what is made of it.
+/// What is remembered of a vault's path, and what is made of it.
+///
+/// A path with links in it is two: the one that was named and the one that it leads to. The vault is compared with both: else
+/// whoever can put a link in the vault's place, such as a commit, could let it lead to a vault that was never seen.
 pub(crate) struct PathPins {
-    /// The vault's path, without links: what its pins are kept by.
-    real: PathBuf,
     folder: Option<StateFolder>,
-    branch: Branch,
-    pins: Pins,
+    /// As it was named, and without links if that is another path.
+    places: Vec<Place>,
     terms: Terms,
-    unpinned: Option<Unpinned>,
     standing: Option<Standing>,
     since: Option<u64>,
+}
+
+/// What is remembered of one path.
+struct Place {
+    path: PathBuf,
+    branch: Branch,
+    pins: Pins,
+    unpinned: Option<Unpinned>,
 }
 
 /// What the options, the environment and the config file say about pins.
@@ -62,6 +70,8 @@ pub(crate) enum Unpinned {
     Damaged(PathBuf),
     /// The file cannot be written.
     NotWritten(String),
+    /// It is remembered, and nothing of what was seen is in this state, of which nobody was told yet.
+    Apart,
 }
 
 impl Unpinned {
@@ -73,6 +83,7 @@ impl Unpinned {
             Self::Unreadable(why) => format!("the state folder cannot be read ({why})"),
             Self::Damaged(file) => format!("the file cannot be understood ({})", quoted_path(file)),
             Self::NotWritten(why) => format!("the state folder cannot be written ({why})"),
+            Self::Apart => "nothing of what was seen is in it".to_owned(),
         }
     }
 }
@@ -119,39 +130,18 @@ pub(crate) struct PinFacts {
 impl PathPins {
     /// Reads what is remembered of a path. It has to be read before the vault is: then the vault has all that was seen.
     pub(crate) fn read(folder: Option<StateFolder>, path: &Path, terms: Terms) -> Self {
-        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let mut pins = Self {
-            branch: Branch::of(&real),
-            real,
-            folder,
-            pins: Pins::default(),
-            terms,
-            unpinned: None,
-            standing: None,
-            since: None,
-        };
+        let named = absolute(path);
+        let real = named.canonicalize().ok().filter(|real| *real != named);
+        let places = [Some(named), real].into_iter().flatten().map(Place::of).collect();
+        let mut pins = Self { folder, places, terms, standing: None, since: None };
         pins.read_again();
         pins
     }
 
     fn read_again(&mut self) {
-        let Some(file) = self.file() else {
-            self.unpinned = Some(Unpinned::NoHome);
-            return;
-        };
-        match store::read(&file) {
-            Ok(snapshot) => match parse(&snapshot) {
-                Some(pins) => self.pins = pins,
-                None => self.unpinned = Some(Unpinned::Damaged(file)),
-            },
-            Err(StoreError::NotFound) => {}
-            Err(error) => self.unpinned = Some(Unpinned::Unreadable(words(&error))),
+        for place in &mut self.places {
+            place.read(self.folder.as_ref());
         }
-    }
-
-    fn file(&self) -> Option<PathBuf> {
-        let folder = self.folder.as_ref()?;
-        Some(folder.path.join(format!("{}.pins", pin::file_name(self.real.as_os_str().as_bytes()))))
     }
 
     /// Whether this may be the vault that is meant. Nobody is asked for anything before that is known.
@@ -165,7 +155,9 @@ impl PathPins {
         if !self.terms.named.is_empty() {
             return Err(PinError::NotNamed { found: id });
         }
-        self.pins.check_id(&id).map_err(|pinned| PinError::OtherVault { pinned, found: id })
+        let mut places = self.places.iter();
+        let checked = places.try_for_each(|place| place.pins.check_id(&id));
+        checked.map_err(|pinned| PinError::OtherVault { pinned, found: id })
     }
 
     /// What the vault was unlocked with names it.
@@ -184,19 +176,42 @@ impl PathPins {
     /// [`PinError::Unpinned`] if it cannot be remembered and has to be; [`VerifyError`] of the vault.
     pub(crate) fn opened(&mut self, vault: &UnlockedVault) -> Result<Result<Seen, PinError>, VerifyError> {
         let id = vault.id();
-        let standing = self.pins.compare(self.branch.name(), vault)?;
-        let news = self.pins.news(vault);
+        let standing = self.compare(vault)?;
+        let mut news = Vec::new();
+        for one in self.places.iter().flat_map(|place| place.pins.news(vault)) {
+            if !news.contains(&one) {
+                news.push(one);
+            }
+        }
         self.standing = Some(standing);
-        self.since = self.pins.since(&id);
+        self.since = self.since_seen(&id);
         let older = match standing {
             Standing::Older { generation, seen } if !self.terms.allow_rollback => Some((generation, seen)),
             _ => None,
         };
-        if let Some(why) = self.unpinned.clone().filter(|_| self.has_to_pin(&id)) {
+        if let Some(why) = self.unpinned().filter(|_| self.has_to_pin(&id)) {
             return Ok(Err(PinError::Unpinned(why)));
         }
-        let damaged = self.unpinned.take_if(|why| matches!(why, Unpinned::Damaged(_)));
+        let is_damaged = |why: &mut Unpinned| matches!(why, Unpinned::Damaged(_));
+        let damaged = self.places.iter_mut().filter_map(|place| place.unpinned.take_if(is_damaged)).last();
         Ok(Ok(Seen { older, news, damaged }))
+    }
+
+    /// How the vault stands to what was seen: at each path, and what is worst counts. A path that is new says nothing beside one
+    /// that is known.
+    fn compare(&self, vault: &UnlockedVault) -> Result<Standing, VerifyError> {
+        let mut worst = Standing::FirstSeen;
+        for place in &self.places {
+            let standing = place.pins.compare(place.branch.name(), vault)?;
+            if weight(standing) > weight(worst) {
+                worst = standing;
+            }
+        }
+        Ok(worst)
+    }
+
+    fn since_seen(&self, id: &VaultId) -> Option<u64> {
+        self.places.iter().filter_map(|place| place.pins.since(id)).min()
     }
 
     /// Remembers what was compared.
@@ -204,18 +219,19 @@ impl PathPins {
     /// # Errors
     /// As [`PathPins::opened`].
     pub(crate) fn keep(&mut self, vault: &UnlockedVault) -> Result<(), PinError> {
-        let (branch, now) = (self.branch.name().map(<[u8]>::to_vec), self.terms.now);
-        let allow = self.terms.allow_rollback;
-        let change = |pins: &mut Pins| {
-            if allow {
-                pins.record(branch.as_deref(), &Sighting::of(vault), now);
-                return Ok(());
-            }
-            pins.record_beside(branch.as_deref(), vault, now)
-        };
-        self.write(&change);
-        match &self.unpinned {
-            Some(why) if self.has_to_pin(&vault.id()) => Err(PinError::Unpinned(why.clone())),
+        let Terms { allow_rollback, now, .. } = self.terms;
+        // What one of the two paths knows better, the other one does not forget.
+        let is_older = matches!(self.standing, Some(Standing::Older { .. }));
+        if allow_rollback {
+            self.write(|pins, branch| {
+                pins.record(branch, &Sighting::of(vault), now);
+                Ok(())
+            });
+        } else if !is_older {
+            self.write(|pins, branch| pins.record_beside(branch, vault, now));
+        }
+        match self.unpinned() {
+            Some(why) if self.has_to_pin(&vault.id()) => Err(PinError::Unpinned(why)),
             _ => Ok(()),
         }
     }
@@ -265,61 +281,108 @@ impl PathPins {
             return Ok(Err(error));
         }
         if !self.terms.allow_rollback
-            && let Standing::Older { generation, seen } = self.pins.compare(self.branch.name(), vault)?
+            && let Standing::Older { generation, seen } = self.compare(vault)?
         {
             return Ok(Err(PinError::Older { generation, seen }));
         }
+        if !self.terms.allow_rollback {
+            for place in &self.places {
+                if place.pins.is_apart(place.branch.name(), vault)? {
+                    return Ok(Ok(Some(Unpinned::Apart)));
+                }
+            }
+        }
         let is_named = self.is_named(&vault.id()) || self.terms.named_by_key;
-        Ok(Ok(self.unpinned.clone().filter(|_| !is_named)))
+        Ok(Ok(self.unpinned().filter(|_| !is_named)))
     }
 
     /// Remembers a save: what was read under the lock, what is stored now, and the seal between the two.
     pub(crate) fn saved(&mut self, before: &UnlockedVault, stored: &LockedVault, saved: &Saved) {
         let sighting = Sighting::after(before, stored, saved.seal, saved.generation);
-        if sighting.id != before.id() {
-            // A rotation.
-            return self.accept(&sighting);
+        let is_rotation = sighting.id != before.id();
+        let now = self.terms.now;
+        for place in &mut self.places {
+            let read = place.pins.clone();
+            place.write(self.folder.as_ref(), &|pins, branch| {
+                for name in read.names(branch, before)? {
+                    if is_rotation && name == branch {
+                        pins.trust(branch, &sighting, now);
+                    } else if is_rotation {
+                        pins.record(name, &sighting, now);
+                    } else {
+                        pins.record_saved(&read, name, &sighting, now);
+                    }
+                }
+                Ok(())
+            });
         }
-        let (branch, now) = (self.branch.name().map(<[u8]>::to_vec), self.terms.now);
-        let read = self.pins.clone();
-        self.write(&|pins: &mut Pins| {
-            pins.record_saved(&read, branch.as_deref(), &sighting, now);
-            Ok(())
-        });
     }
 
-    /// Remembers this vault as the one that belongs here, whatever was here before: after a rotation, a new vault, `trust`.
+    /// Remembers this vault as the one that belongs here, whatever was here before: a new vault, `trust`.
     pub(crate) fn accept(&mut self, sighting: &Sighting) {
-        let (branch, now) = (self.branch.name().map(<[u8]>::to_vec), self.terms.now);
-        self.write(&|pins: &mut Pins| {
-            pins.trust(branch.as_deref(), sighting, now);
+        let now = self.terms.now;
+        self.write(|pins, branch| {
+            pins.trust(branch, sighting, now);
             Ok(())
         });
     }
 
     /// Why nothing is remembered, as far as that is known.
     pub(crate) fn unpinned(&self) -> Option<Unpinned> {
-        self.unpinned.clone()
+        self.places.iter().find_map(|place| place.unpinned.clone())
     }
 
     /// What there is to say.
     pub(crate) fn facts(&self, id: &VaultId) -> PinFacts {
         PinFacts {
             standing: self.standing,
-            since: self.since.or_else(|| self.pins.since(id)),
-            unpinned: self.unpinned.clone(),
+            since: self.since.or_else(|| self.since_seen(id)),
+            unpinned: self.unpinned(),
             named: self.is_named(id),
         }
     }
 
+    fn write(&mut self, change: impl Fn(&mut Pins, Option<&[u8]>) -> Result<(), VerifyError>) {
+        for place in &mut self.places {
+            place.write(self.folder.as_ref(), &change);
+        }
+    }
+}
+
+impl Place {
+    fn of(path: PathBuf) -> Self {
+        Self { branch: Branch::of(&path), path, pins: Pins::default(), unpinned: None }
+    }
+
+    fn read(&mut self, folder: Option<&StateFolder>) {
+        let Some(file) = self.file(folder) else {
+            self.unpinned = Some(Unpinned::NoHome);
+            return;
+        };
+        match store::read(&file) {
+            Ok(snapshot) => match parse(&snapshot) {
+                Ok(pins) => self.pins = pins,
+                Err(NotPins::Newer) => self.unpinned = Some(newer()),
+                Err(NotPins::Damaged) => self.unpinned = Some(Unpinned::Damaged(file)),
+            },
+            Err(StoreError::NotFound) => {}
+            Err(error) => self.unpinned = Some(Unpinned::Unreadable(words(&error))),
+        }
+    }
+
+    fn file(&self, folder: Option<&StateFolder>) -> Option<PathBuf> {
+        let name = pin::file_name(self.path.as_os_str().as_bytes());
+        Some(folder?.path.join(format!("{name}.pins")))
+    }
+
     /// Applies a change to what is stored now. What fails is remembered, to be said when it matters.
-    fn write(&mut self, change: &Change<'_>) {
+    fn write(&mut self, folder: Option<&StateFolder>, change: &Change<'_>) {
         let mut after = self.pins.clone();
-        if change(&mut after).is_ok() && after == self.pins {
+        if change(&mut after, self.branch.name()).is_ok() && after == self.pins {
             return;
         }
-        let Some(file) = self.file() else { return };
-        self.unpinned = match self.try_write(&file, change) {
+        let (Some(folder), Some(file)) = (folder, self.file(folder)) else { return };
+        self.unpinned = match self.try_write(folder, &file, change) {
             Ok(pins) => {
                 self.pins = pins;
                 None
@@ -328,16 +391,19 @@ impl PathPins {
         };
     }
 
-    fn try_write(&self, file: &Path, change: &Change<'_>) -> Result<Pins, Unpinned> {
-        let path = self.real.as_os_str().as_bytes();
+    fn try_write(&self, folder: &StateFolder, file: &Path, change: &Change<'_>) -> Result<Pins, Unpinned> {
+        let (path, branch) = (self.path.as_os_str().as_bytes(), self.branch.name());
         let mut last = Unpinned::NotWritten("too many processes write it".to_owned());
         for _ in 0..ATTEMPTS {
             let mut pins = Pins::default();
             match store::lock_within(file, PATIENCE) {
                 Ok(lock) => {
                     let snapshot = lock.snapshot().map_err(|error| Unpinned::Unreadable(words(&error)))?;
-                    pins = parse(&snapshot).unwrap_or_default();
-                    if change(&mut pins).is_err() {
+                    pins = match parse(&snapshot) {
+                        Err(NotPins::Newer) => return Err(newer()),
+                        other => other.unwrap_or_default(),
+                    };
+                    if change(&mut pins, branch).is_err() {
                         return Ok(pins);
                     }
                     match lock.replace(&text(&pins, path)) {
@@ -347,10 +413,10 @@ impl PathPins {
                     }
                 }
                 Err(StoreError::NotFound) => {
-                    if change(&mut pins).is_err() {
+                    if change(&mut pins, branch).is_err() {
                         return Ok(pins);
                     }
-                    self.make_folder()?;
+                    make(folder)?;
                     match store::create(file, &text(&pins, path), PRIVATE) {
                         Ok(_) | Err(ReplaceError::FolderNotSynced(_)) => return Ok(pins),
                         Err(ReplaceError::AlreadyExists) => {}
@@ -362,24 +428,45 @@ impl PathPins {
         }
         Err(last)
     }
+}
 
-    /// Makes what is missing of the state folder; never the home itself, nor anything in somebody else's.
-    fn make_folder(&self) -> Result<(), Unpinned> {
-        let Some(StateFolder { base, path }) = &self.folder else { return Err(Unpinned::NoHome) };
-        if path.is_dir() {
-            return Ok(());
-        }
-        let failed = |error: &dyn std::error::Error| Unpinned::NotWritten(words(error));
-        let owner = base.metadata().map_err(|error| failed(&error))?.uid();
-        if owner != crate::sys::host::user_number() {
-            return Err(Unpinned::OthersFolder);
-        }
-        let mut folder = base.clone();
-        for part in path.strip_prefix(base).into_iter().flat_map(Path::components) {
-            folder.push(part);
-            Dir::open_or_create(&folder).map_err(|error| failed(&error))?;
-        }
-        Ok(())
+/// Makes what is missing of the state folder; never the home itself, nor anything in somebody else's.
+fn make(StateFolder { base, path }: &StateFolder) -> Result<(), Unpinned> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let failed = |error: &dyn std::error::Error| Unpinned::NotWritten(words(error));
+    let owner = base.metadata().map_err(|error| failed(&error))?.uid();
+    if owner != crate::sys::host::user_number() {
+        return Err(Unpinned::OthersFolder);
+    }
+    let mut folder = base.clone();
+    for part in path.strip_prefix(base).into_iter().flat_map(Path::components) {
+        folder.push(part);
+        Dir::open_or_create(&folder).map_err(|error| failed(&error))?;
+    }
+    Ok(())
+}
+
+/// The path as it was named, with its links, but without `..`: where that leads depends on them.
+fn absolute(path: &Path) -> PathBuf {
+    let parts: Vec<_> = path.components().collect();
+    let Some(last) = parts.iter().rposition(|part| *part == Component::ParentDir) else {
+        return parts.iter().collect();
+    };
+    let (before, after) = parts.split_at(last + 1);
+    let before: PathBuf = before.iter().collect();
+    before.canonicalize().unwrap_or(before).join(after.iter().collect::<PathBuf>())
+}
+
+/// What says more about the vault is worth more.
+fn weight(standing: Standing) -> u8 {
+    match standing {
+        Standing::FirstSeen => 0,
+        Standing::NotCompared => 1,
+        Standing::NewBranch => 2,
+        Standing::Expected { .. } => 3,
+        Standing::Older { .. } => 4,
     }
 }
 
@@ -393,15 +480,16 @@ pub(crate) struct Seen {
     pub(crate) damaged: Option<Unpinned>,
 }
 
-type Change<'a> = dyn Fn(&mut Pins) -> Result<(), VerifyError> + 'a;
+type Change<'a> = dyn Fn(&mut Pins, Option<&[u8]>) -> Result<(), VerifyError> + 'a;
 
-fn parse(source: &dyn Source) -> Option<Pins> {
-    if source.len() > pin::MAX_PINS {
-        return None;
-    }
-    let mut bytes = vec![0; usize::try_from(source.len()).ok()?];
-    source.read_exact_at(&mut bytes, 0).ok()?;
-    Pins::parse(&bytes).ok()
+fn parse(source: &dyn Source) -> Result<Pins, NotPins> {
+    let mut bytes = vec![0; usize::try_from(source.len().min(pin::MAX_PINS)).map_err(|_| NotPins::Damaged)?];
+    source.read_exact_at(&mut bytes, 0).map_err(|_| NotPins::Damaged)?;
+    Pins::parse(&bytes)
+}
+
+fn newer() -> Unpinned {
+    Unpinned::Unreadable("a newer version of vault wrote it".to_owned())
 }
 
 fn text(pins: &Pins, path: &[u8]) -> Text {

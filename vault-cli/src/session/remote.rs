@@ -31,13 +31,20 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// The agent's session of this vault, if one holds it.
+    /// The agent's session of this vault, if one holds it. Which entry and field will be read first is asked for at once, if that is
+    /// known.
     ///
     /// # Errors
     /// [`SessionError::Agent`].
-    pub(crate) fn find(places: Places, path: &Path, author: String) -> Result<Option<Self>, AgentError> {
+    pub(crate) fn find(
+        places: Places,
+        path: &Path,
+        author: String,
+        first: Option<(&EntryName, &str)>,
+    ) -> Result<Option<Self>, AgentError> {
         let Some(vault) = VaultPath::new(path) else { return Ok(None) };
-        let Some((link, facts)) = find(&places, &vault)? else { return Ok(None) };
+        let first = first.map(|(name, field)| get(&vault, name, field));
+        let Some((link, facts)) = find(&places, &vault, first.as_ref())? else { return Ok(None) };
         let link = Arc::new(Mutex::new(link));
         Ok(Some(Self { link, places, vault, path: path.to_owned(), author, facts, attached: 0 }))
     }
@@ -73,7 +80,7 @@ impl Remote {
     }
 
     fn reconnect(&mut self) -> Result<(), SessionError> {
-        match find(&self.places, &self.vault)? {
+        match find(&self.places, &self.vault, None)? {
             Some((link, facts)) => {
                 self.link = Arc::new(Mutex::new(link));
                 self.facts = facts;
@@ -213,9 +220,7 @@ impl Session for Remote {
         name: &EntryName,
         field: &str,
     ) -> Result<Option<(Meta, Option<Value>)>, SessionError> {
-        let (vault, name, field) = (self.vault.clone(), name.clone(), field.to_owned());
-        let request = Request::Get(message::Get { vault, state: None, name, field });
-        let got: message::Got = self.ask(&request, &mut |_| Ok(()))?;
+        let got: message::Got = self.ask(&get(&self.vault, name, field), &mut |_| Ok(()))?;
         let value = got.value.map(|found| self.value_of(found));
         Ok(got.meta.map(|meta| (meta.0, value)))
     }
@@ -294,6 +299,11 @@ impl Session for Remote {
         Ok(self.committed(committed))
     }
 
+    fn refresh(&mut self) -> Result<(), SessionError> {
+        // The agent looks at the file before it answers.
+        Ok(())
+    }
+
     fn compact(&mut self, pages: Option<Pages>) -> Result<Committed, SessionError> {
         let (vault, author) = (self.vault.clone(), self.author.clone());
         let pages = pages.map(Pages::count);
@@ -342,6 +352,12 @@ impl Session for Remote {
             pins: None,
         }
     }
+}
+
+/// The request for an entry's metadata and one field.
+fn get(vault: &VaultPath, name: &EntryName, field: &str) -> Request {
+    let (vault, name, field) = (vault.clone(), name.clone(), field.to_owned());
+    Request::Get(message::Get { vault, state: None, name, field })
 }
 
 fn opened(link: &Arc<Mutex<Link>>, vault: &VaultPath, state: u64, entry: message::Entry) -> Opened {

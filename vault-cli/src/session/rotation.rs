@@ -13,7 +13,7 @@ use vault_core::vault::rotate::{RotateError, Rotated};
 use vault_core::vault::{StillLocked, UnlockedVault};
 
 use super::SessionError;
-use super::local::{Local, open_locked};
+use super::local::{Durable, Local, open_locked};
 use super::states::as_vault;
 
 /// A rotation that is made and not stored. Dropping it changes nothing.
@@ -70,19 +70,23 @@ impl Local {
     /// Stores it, and remembers the vault under its new id.
     ///
     /// # Errors
-    /// Those of a save.
-    pub(crate) fn finish_rotation(&mut self, prepared: Prepared) -> Result<Rotation, SessionError> {
+    /// Those of a save, if it is not stored.
+    pub(crate) fn finish_rotation(
+        &mut self,
+        prepared: Prepared,
+    ) -> Result<(Rotation, Durable), SessionError> {
         let Prepared { lock, before, rotated, renewed, .. } = prepared;
         let saved = renewed.as_ref().unwrap_or(&rotated.saved);
-        self.save(lock, &before, saved)?;
+        let durable = self.put(lock, &before, saved)?;
         let vault = rotated.unlock(open_locked(self.path())?).map_err(|still| self.unreadable(*still))?;
         self.vault = Arc::new(vault);
-        Ok(Rotation {
+        let rotation = Rotation {
             id: rotated.vault,
             epoch: self.vault.roster().epoch,
             generation: self.vault.generation(),
             machines: rotated.machines,
-        })
+        };
+        Ok((rotation, durable))
     }
 
     /// Puts a new identity into each machine slot of the rotated vault.

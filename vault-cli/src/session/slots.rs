@@ -9,7 +9,7 @@ use vault_core::format::seal::SlotOp;
 use vault_core::format::slot::{SlotId, SlotLine};
 use vault_core::vault::edit::Edit;
 
-use super::local::Local;
+use super::local::{Durable, Local};
 use super::{Committed, SessionError, obey};
 use crate::policy::Policy;
 
@@ -59,6 +59,15 @@ impl Local {
     /// # Errors
     /// [`SessionError::SlotChanged`] if a slot is not what it was; [`SessionError::Edit`], and those of a save.
     pub(crate) fn change_slots(&mut self, edits: Vec<SlotEdit>) -> Result<Committed, SessionError> {
+        let (committed, durable) = self.put_slots(edits)?;
+        durable.map(|()| committed)
+    }
+
+    /// As [`Local::change_slots`], where something has to be done about what is stored, durable or not.
+    ///
+    /// # Errors
+    /// As [`Local::change_slots`]: nothing is stored.
+    pub(crate) fn put_slots(&mut self, edits: Vec<SlotEdit>) -> Result<(Committed, Durable), SessionError> {
         let (lock, vault) = self.lock()?;
         let mut edit = vault.edit(self.now).map_err(|error| self.cannot(error))?;
         for change in edits {
@@ -73,8 +82,8 @@ impl Local {
         obey(&self.path, &rules, broken)?;
         let random = &mut vault_core::crypto::random::SystemRandom;
         let saved = edit.finish(&self.author, None, random).map_err(|error| self.cannot(error))?;
-        self.save(lock, &vault, &saved)?;
-        Ok(Committed { outcomes: Vec::new(), generation: saved.generation })
+        let durable = self.put(lock, &vault, &saved)?;
+        Ok((Committed { outcomes: Vec::new(), generation: saved.generation }, durable))
     }
 
     fn change_slot(&self, edit: &mut Edit<'_>, change: SlotEdit) -> Result<(), SessionError> {

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use vault_core::format::slot::SlotKind;
-use vault_core::keys::age::parse_identities_asking;
+use vault_core::keys::age::{parse_identities, parse_identities_asking};
 use vault_core::keys::ask::{Asker, cannot_ask};
 use vault_core::keys::keyring::{OsKeyring, Prompts};
 use vault_core::keys::machine::MachineKey;
@@ -226,6 +226,73 @@ pub(crate) fn policy(run: &Run<'_>) -> Result<UnlockPolicy, SessionError> {
     }
     policy.allow_rollback = run.global.unlock.allow_rollback;
     Ok(policy)
+}
+
+/// Looks at what is named, for a vault that the agent holds: what cannot be read, or is not what it should be, is an error with the
+/// agent as without it, and so is a machine key of another vault, or of a newer state. Nothing of it is tried.
+///
+/// # Errors
+/// As [`credentials`].
+pub(crate) fn look_at_named(run: &Run<'_>, path: &Path, generation: u64) -> Result<(), Failure> {
+    let options = run.global.unlock.options();
+    for UnlockSource { what, .. } in unlock_sources(&options, &run.environment, &run.config) {
+        let read = |file: &Path, limit| Ok::<_, Failure>((input::file(file, limit)?, in_file(file)));
+        match what {
+            // It may be wanted for something else.
+            Unlocker::IdentityFile(file)
+            | Unlocker::MachineKeyFile(file)
+            | Unlocker::PassphraseFile(file)
+            | Unlocker::RecoveryCodeFile(file)
+                if file.as_os_str() == "-" => {}
+            Unlocker::IdentityFile(file) => {
+                let (text, place) = read(file, MAX_IDENTITIES)?;
+                parse_identities(&text).map_err(|error| SessionError::Identities(place, error))?;
+            }
+            Unlocker::Identities(text) => {
+                let place = Place::Variable("VAULT_IDENTITY");
+                parse_identities(text).map_err(|error| SessionError::Identities(place, error))?;
+            }
+            Unlocker::MachineKeyFile(file) => {
+                let (text, place) = read(file, MAX_IDENTITIES)?;
+                fits(run, path, generation, text, place)?;
+            }
+            Unlocker::MachineKey(text) => {
+                fits(run, path, generation, text.duplicate(), Place::Variable("VAULT_MACHINE_KEY"))?;
+            }
+            Unlocker::PassphraseFile(file) => {
+                let (text, place) = read(file, MAX_PASSPHRASE)?;
+                input::passphrase(text, place)?;
+            }
+            Unlocker::RecoveryCodeFile(file) => {
+                let (text, place) = read(file, MAX_PASSPHRASE)?;
+                recovery_code(&text, place)?;
+            }
+            Unlocker::PassphraseDescriptor(_) | Unlocker::Passphrase(_) => {}
+            Unlocker::Askpass(_) | Unlocker::Pinentry(_) | Unlocker::Terminal => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a machine key is of this vault, and not of a newer state.
+fn fits(run: &Run<'_>, path: &Path, generation: u64, text: Secret, place: Place) -> Result<(), Failure> {
+    let key = MachineKey::parse(&input::without_newline(text))
+        .map_err(|error| SessionError::MachineKey(place, error))?;
+    let id = super::open_locked(path)?.id();
+    let refused = |reason| SessionError::Unlock { path: path.to_owned(), reason, slots: Vec::new() };
+    let is_named = run.pins(path)?.is_named(&id);
+    if !is_named {
+        key.check(&id).map_err(|error| refused(UnlockFailure::Denied(error)))?;
+    }
+    if key.vault().uuid == id.uuid && key.generation() > generation {
+        let pinned = key.generation();
+        return Err(refused(UnlockFailure::RolledBack { generation, pinned }).into());
+    }
+    Ok(())
+}
+
+fn in_file(file: &Path) -> Place {
+    Place::File(file.to_owned())
 }
 
 /// A file's bytes; `-` is standard input.

@@ -53,7 +53,7 @@ impl Sealer {
             .cipher
             .encrypt_inout_detached(
                 &XNonce::try_from(&*nonce).expect("the first 24 bytes"),
-                &self.associated(place),
+                Associated::of(self.label, place).bytes(),
                 body.into(),
             )
             .expect("limits keep plaintexts far below the cipher's 256 GiB");
@@ -66,34 +66,65 @@ impl Sealer {
     /// # Errors
     /// [`NotAuthentic`], also when the padding is not the one that `seal` writes.
     pub fn open(&self, place: &[u8], sealed: &[u8]) -> Result<Secret, NotAuthentic> {
+        self.open_here(place, sealed.to_vec())
+    }
+
+    /// As [`Sealer::open`], in the memory that holds what is sealed.
+    ///
+    /// # Errors
+    /// As [`Sealer::open`].
+    pub fn open_here(&self, place: &[u8], sealed: Vec<u8>) -> Result<Secret, NotAuthentic> {
+        let mut plain = Zeroizing::new(sealed);
         // Size first: nothing is spent on what cannot be right.
-        let body = sealed.len().checked_sub(NONCE + TAG).ok_or(NotAuthentic)?;
-        let mut plain = Zeroizing::new(sealed[NONCE..NONCE + body].to_vec());
+        let body = plain.len().checked_sub(NONCE + TAG).ok_or(NotAuthentic)?;
+        let (nonce, rest) = plain.split_at_mut(NONCE);
+        let (text, tag) = rest.split_at_mut(body);
         self.cipher
             .decrypt_inout_detached(
-                &XNonce::try_from(&sealed[..NONCE]).expect("the first 24 bytes"),
-                &self.associated(place),
-                plain.as_mut_slice().into(),
-                &Tag::try_from(&sealed[NONCE + body..]).expect("the last 16 bytes"),
+                &XNonce::try_from(&*nonce).expect("the first 24 bytes"),
+                Associated::of(self.label, place).bytes(),
+                (&mut *text).into(),
+                &Tag::try_from(&*tag).expect("the last 16 bytes"),
             )
             .map_err(|_| NotAuthentic)?;
-        let length = plain.first_chunk::<LENGTH>().ok_or(NotAuthentic)?;
+        let length = text.first_chunk::<LENGTH>().ok_or(NotAuthentic)?;
         let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| NotAuthentic)?;
-        if length > plain.len() - LENGTH || padded_len(length) != plain.len() {
+        if length > text.len() - LENGTH || padded_len(length) != text.len() {
             return Err(NotAuthentic);
         }
-        if plain[LENGTH + length..].iter().any(|&byte| byte != 0) {
+        if text[LENGTH + length..].iter().any(|&byte| byte != 0) {
             return Err(NotAuthentic);
         }
-        plain.copy_within(LENGTH..LENGTH + length, 0);
+        plain.copy_within(NONCE + LENGTH..NONCE + LENGTH + length, 0);
+        // What is cut off has text in it, too; it is wiped with the whole buffer.
         plain.truncate(length);
         Ok(Secret::from(plain))
     }
+}
 
-    fn associated(&self, place: &[u8]) -> Vec<u8> {
-        [self.label.as_bytes(), &[0], place].concat()
+/// `label ‖ 00 ‖ place`, without an allocation: it is made for every part of every entry.
+struct Associated {
+    bytes: [u8; ASSOCIATED],
+    length: usize,
+}
+
+impl Associated {
+    fn of(label: &str, place: &[u8]) -> Self {
+        let mut bytes = [0; ASSOCIATED];
+        let start = label.len() + 1;
+        let length = start + place.len();
+        bytes[..label.len()].copy_from_slice(label.as_bytes());
+        bytes[start..length].copy_from_slice(place);
+        Self { bytes, length }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
     }
 }
+
+/// The longest label, a zero and the longest place: that of a seal's part.
+const ASSOCIATED: usize = 32;
 
 fn padded_len(plaintext: usize) -> usize {
     usize::try_from(pad((LENGTH + plaintext) as u64)).expect("a length in memory")
@@ -244,7 +275,11 @@ mod tests {
             let mut body = padded;
             let tag = sealer
                 .cipher
-                .encrypt_inout_detached(&nonce.into(), &sealer.associated(b"p"), body.as_mut_slice().into())
+                .encrypt_inout_detached(
+                    &nonce.into(),
+                    Associated::of(sealer.label, b"p").bytes(),
+                    body.as_mut_slice().into(),
+                )
                 .unwrap();
             let sealed = [&nonce[..], &body, &tag].concat();
             assert!(sealer.open(b"p", &sealed).is_err());

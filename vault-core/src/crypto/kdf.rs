@@ -65,6 +65,16 @@ impl KdfCost {
         if bounds { Ok(Self { memory_kib, passes, lanes }) } else { Err(CostError::OutOfBounds) }
     }
 
+    /// This cost, with as many more passes as it takes for a guess to be as much work as with the default, as far as the format
+    /// allows: with less memory, that is up to 16 passes.
+    #[must_use]
+    pub fn at_least_the_default(self) -> Self {
+        let work = |cost: Self| u64::from(cost.memory_kib) * u64::from(cost.passes);
+        let wanted = work(Self::DEFAULT).div_ceil(u64::from(self.memory_kib));
+        let passes = u32::try_from(wanted).unwrap_or(MAX_PASSES).min(MAX_PASSES).max(self.passes);
+        Self { passes, ..self }
+    }
+
     /// This cost, with as many more passes as a key then takes about `target`; never less than this cost, and never
     /// more than the format allows. `clock` says how long it is since some moment.
     ///

@@ -6,6 +6,7 @@ use minicbor::decode::{self, Decode, Decoder};
 use minicbor::encode::{self, Encode, Encoder};
 use zeroize::Zeroizing;
 
+use crate::format::map::SmallMap;
 use crate::secret::Secret;
 
 /// Not the deterministic CBOR of the structure that was asked for.
@@ -73,13 +74,52 @@ impl<C, V: Encode<C>> Encode<C> for TextMap<V> {
     }
 }
 
+impl<C, V: Encode<C>> Encode<C> for SmallMap<V> {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        // The usual one has one field: nothing to be sorted.
+        if self.len() > 1 {
+            return encode_pairs(self.iter().collect(), e, ctx);
+        }
+        e.map(self.len() as u64)?;
+        for (key, value) in self {
+            e.str(key)?.encode_with(value, ctx)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'b, C, V: Decode<'b, C>> Decode<'b, C> for SmallMap<V> {
+    fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, decode::Error> {
+        let count = d.map()?.ok_or_else(|| decode::Error::message("a map of unknown length"))?;
+        let mut pairs = Vec::with_capacity(usize::try_from(count).unwrap_or(usize::MAX).min(SMALL));
+        for _ in 0..count {
+            pairs.push((d.str()?.to_owned(), d.decode_with(ctx)?));
+        }
+        Self::of_different(pairs).ok_or_else(|| decode::Error::message("a key twice"))
+    }
+}
+
+/// How many entries of a map are believed in before they were seen.
+const SMALL: usize = 16;
+
 /// The map, with its keys in CBOR's order.
 pub(crate) fn encode_text_map<C, V: Encode<C>, W: encode::Write>(
     map: &BTreeMap<String, V>,
     e: &mut Encoder<W>,
     ctx: &mut C,
 ) -> Result<(), encode::Error<W::Error>> {
-    let mut pairs: Vec<_> = map.iter().collect();
+    encode_pairs(map.iter().collect(), e, ctx)
+}
+
+fn encode_pairs<C, V: Encode<C>, W: encode::Write>(
+    mut pairs: Vec<(&String, &V)>,
+    e: &mut Encoder<W>,
+    ctx: &mut C,
+) -> Result<(), encode::Error<W::Error>> {
     pairs.sort_by_key(|(key, _)| (key.len(), *key));
     e.map(pairs.len() as u64)?;
     for (key, value) in pairs {

@@ -10,6 +10,7 @@ use crate::crypto::pad::pad;
 use crate::format::cbor::{self, Member, NotDeterministic, OrNull, TextMap, True};
 use crate::format::id::{BlobId, SealId};
 use crate::format::limits;
+use crate::format::map::SmallMap;
 use crate::secret::{Blob, Key, Secret};
 
 /// The name of the field that is meant when none is named.
@@ -146,9 +147,9 @@ pub struct Meta {
     /// The name.
     pub name: EntryName,
     /// Searchable text.
-    pub attributes: BTreeMap<String, String>,
+    pub attributes: SmallMap<String>,
     /// The fields that hold secrets.
-    pub fields: BTreeMap<String, FieldInfo>,
+    pub fields: SmallMap<FieldInfo>,
     /// Seconds since 1970.
     pub created: u64,
     /// Seconds since 1970.
@@ -173,9 +174,9 @@ struct MetaCbor {
     #[n(1)]
     name: EntryName,
     #[n(2)]
-    attributes: Option<TextMap<String>>,
+    attributes: Option<SmallMap<String>>,
     #[n(3)]
-    fields: Option<TextMap<FieldInfo>>,
+    fields: Option<SmallMap<FieldInfo>>,
     #[n(4)]
     created: u64,
     #[n(5)]
@@ -244,8 +245,8 @@ impl Meta {
         let alternatives: Vec<AlternativeCbor> = self.alternatives.iter().cloned().map(Into::into).collect();
         cbor::to_vec(&MetaCbor {
             name: self.name.clone(),
-            attributes: TextMap::non_empty(self.attributes.clone()),
-            fields: TextMap::non_empty(self.fields.clone()),
+            attributes: (!self.attributes.is_empty()).then(|| self.attributes.clone()),
+            fields: (!self.fields.is_empty()).then(|| self.fields.clone()),
             created: self.created,
             modified: self.modified,
             expires: self.expires,
@@ -259,8 +260,8 @@ impl Meta {
     /// Anything but what [`Meta::encode`] writes, or beyond the limits.
     pub fn decode(bytes: &[u8]) -> Result<Self, NotDeterministic> {
         let raw: MetaCbor = cbor::from_slice(bytes)?;
-        let empty = raw.attributes.as_ref().is_some_and(|map| map.0.is_empty())
-            || raw.fields.as_ref().is_some_and(|map| map.0.is_empty())
+        let empty = raw.attributes.as_ref().is_some_and(SmallMap::is_empty)
+            || raw.fields.as_ref().is_some_and(SmallMap::is_empty)
             || raw.alternatives.as_ref().is_some_and(Vec::is_empty)
             || raw.alternatives.iter().flatten().any(|alternative| {
                 alternative.attributes.as_ref().is_some_and(|map| map.0.is_empty())
@@ -268,8 +269,8 @@ impl Meta {
             });
         let meta = Self {
             name: raw.name,
-            attributes: raw.attributes.unwrap_or_default().0,
-            fields: raw.fields.unwrap_or_default().0,
+            attributes: raw.attributes.unwrap_or_default(),
+            fields: raw.fields.unwrap_or_default(),
             created: raw.created,
             modified: raw.modified,
             expires: raw.expires,
@@ -463,18 +464,20 @@ impl Secrets {
     /// its alternatives.
     #[must_use]
     pub fn belong_to(&self, meta: &Meta) -> bool {
-        let same = |fields: Vec<(&String, FieldInfo)>, values: &BTreeMap<String, Stored>| {
-            fields.len() == values.len()
-                && fields
-                    .iter()
-                    .all(|(name, info)| values.get(*name).is_some_and(|value| value.kind() == info.kind))
-        };
-        same(meta.fields.iter().map(|(name, info)| (name, *info)).collect(), &self.values)
+        fn same<'a>(
+            fields: impl Iterator<Item = (&'a String, FieldInfo)>,
+            values: &BTreeMap<String, Stored>,
+        ) -> bool {
+            let kinds = values.iter().map(|(name, value)| (name, value.kind()));
+            // Both are in the order of the names.
+            fields.map(|(name, info)| (name, info.kind)).eq(kinds)
+        }
+        same(meta.fields.iter().map(|(name, info)| (name, *info)), &self.values)
             && meta.alternatives.len() == self.alternatives.len()
             && meta.alternatives.iter().zip(&self.alternatives).all(|(alternative, values)| {
                 let present =
                     alternative.fields.iter().filter_map(|(name, info)| info.map(|info| (name, info)));
-                same(present.collect(), values)
+                same(present, values)
             })
     }
 }
@@ -496,8 +499,8 @@ mod tests {
             };
             let meta = Meta {
                 name: EntryName::parse("a").unwrap(),
-                attributes: BTreeMap::new(),
-                fields: BTreeMap::new(),
+                attributes: SmallMap::new(),
+                fields: SmallMap::new(),
                 created: 1,
                 modified: 2,
                 expires: None,

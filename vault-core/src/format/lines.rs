@@ -265,7 +265,10 @@ impl<'a> Lines<'a> {
             return Ok(false);
         }
         let end = self.end + step;
-        if self.buffer.len() < end {
+        if self.buffer.is_empty() {
+            // Memory that is fresh is zeros already, and not touched for it.
+            self.buffer = vec![0; end];
+        } else if self.buffer.len() < end {
             self.buffer.resize(end, 0);
         }
         self.source.read_exact_at(&mut self.buffer[self.end..end], at)?;
@@ -276,12 +279,16 @@ impl<'a> Lines<'a> {
 
 /// Splits a line at single spaces into exactly `N` words.
 pub(crate) fn words<const N: usize>(text: &[u8]) -> Option<[&[u8]; N]> {
-    let mut words = text.split(|&byte| byte == b' ');
+    // Not `split`, which looks at one byte after another: entries are long.
     let mut all = [&[][..]; N];
-    for word in &mut all {
-        *word = words.next()?;
+    let (last, before) = all.split_last_mut()?;
+    let mut rest = text;
+    for word in before {
+        let at = memchr(b' ', rest)?;
+        (*word, rest) = (&rest[..at], &rest[at + 1..]);
     }
-    words.next().is_none().then_some(all)
+    *last = rest;
+    memchr(b' ', rest).is_none().then_some(all)
 }
 
 #[cfg(test)]
@@ -307,6 +314,15 @@ mod tests {
             all(format!("{long}\ny\n").as_bytes(), long.len() + 1).unwrap()[1],
             format!("{}:y", long.len() + 1)
         );
+    }
+
+    #[test]
+    fn words_are_as_many_as_are_asked_for() {
+        assert_eq!(words(b"a bc  d"), Some([&b"a"[..], b"bc", b"", b"d"]));
+        assert_eq!(words::<3>(b"a bc  d"), None);
+        assert_eq!(words::<5>(b"a bc  d"), None);
+        assert_eq!(words(b""), Some([&b""[..]]));
+        assert_eq!(words(b" "), Some([&b""[..], b""]));
     }
 
     #[test]

@@ -1,39 +1,41 @@
-//! Encoded metadata of many entries in one piece of memory, and the search in it.
+//! Encoded metadata of many entries in few pieces of memory, and the search in it.
 
 use std::collections::BTreeMap;
 
 use memchr::memmem;
 
 use crate::format::cbor;
-use crate::format::entry::{EntryName, Meta};
+use crate::format::entry::Meta;
 
-/// Encoded metadata, one after the other.
+/// Encoded metadata, one after the other: of one page of a vault, for it is read page by page.
 #[derive(Default)]
 pub(crate) struct Names {
     bytes: Vec<u8>,
-    /// Where each begins, and the end of the last one.
-    bounds: Vec<u32>,
+    /// Where each ends.
+    ends: Vec<u32>,
 }
 
 impl Names {
-    /// Puts pieces together, sorted by the entries' names. Each piece is encoded metadata with its name.
-    pub(crate) fn of(pages: Vec<Vec<(EntryName, Vec<u8>)>>) -> Self {
-        let mut all: Vec<&(EntryName, Vec<u8>)> = pages.iter().flatten().collect();
-        all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let mut bytes = Vec::with_capacity(all.iter().map(|(_, meta)| meta.len()).sum());
-        let mut bounds = Vec::with_capacity(all.len() + 1);
-        bounds.push(0);
-        for (_, meta) in all {
-            bytes.extend_from_slice(meta);
-            // 2,000,000 entries of at most 96 KiB could be more; a vault is at most 4 GiB of text, three quarters of it bytes.
-            bounds.push(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-        }
-        Self { bytes, bounds }
+    /// Room for so many, of so many bytes together.
+    pub(crate) fn with_capacity(count: usize, bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(count) }
+    }
+
+    /// Adds encoded metadata, which had been decoded before.
+    pub(crate) fn push(&mut self, encoded: &[u8]) {
+        self.bytes.extend_from_slice(encoded);
+        // A page is a part of a file of at most 4 GiB of text, three quarters of it bytes.
+        self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
+    }
+
+    /// Gives back the memory that was not needed.
+    pub(crate) fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
-        self.bounds.len().saturating_sub(1)
+        self.ends.len()
     }
 
     /// How many bytes.
@@ -42,33 +44,42 @@ impl Names {
     }
 
     fn meta(&self, number: usize) -> Option<Meta> {
-        let range = *self.bounds.get(number)? as usize..*self.bounds.get(number + 1)? as usize;
-        // What was put in had been decoded before.
-        Meta::decode(self.bytes.get(range)?).ok()
+        let start = number.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied())?;
+        Meta::decode(self.bytes.get(start as usize..*self.ends.get(number)? as usize)?).ok()
     }
+}
 
-    /// The metadata of entries that have these attributes with these values, and those attributes at all.
-    pub(crate) fn find(&self, with: &BTreeMap<String, String>, having: &[String]) -> Vec<Meta> {
-        let fits = |meta: &Meta| {
-            with.iter().all(|(name, value)| meta.attributes.get(name) == Some(value))
-                && having.iter().all(|name| meta.attributes.contains_key(name))
-        };
-        // In a map, a value follows its name: so the two together can be searched for, and only what has them is decoded. The
-        // longest is the rarest.
-        let pairs = with.iter().map(|pair| [cbor::to_vec(pair.0), cbor::to_vec(pair.1)].concat());
-        let needle = pairs.chain(having.iter().map(cbor::to_vec)).max_by_key(Vec::len);
-        let Some(needle) = needle else {
-            return (0..self.len()).filter_map(|number| self.meta(number)).collect();
-        };
-        let mut found = Vec::new();
-        let mut next = 0;
-        for at in memmem::find_iter(&self.bytes, &needle) {
-            let number = self.bounds.partition_point(|start| *start as usize <= at) - 1;
-            if number >= next {
-                next = number + 1;
-                found.extend(self.meta(number).filter(fits));
+/// The metadata of entries that have these attributes with these values, and those attributes at all; sorted by name.
+pub(crate) fn find(all: &[Names], with: &BTreeMap<String, String>, having: &[String]) -> Vec<Meta> {
+    let fits = |meta: &Meta| {
+        with.iter().all(|(name, value)| meta.attributes.get(name) == Some(value))
+            && having.iter().all(|name| meta.attributes.contains_key(name))
+    };
+    // In a map, a value follows its name: so the two together can be searched for, and only what has them is decoded. The
+    // longest is the rarest.
+    let pairs = with.iter().map(|pair| [cbor::to_vec(pair.0), cbor::to_vec(pair.1)].concat());
+    let needle = pairs.chain(having.iter().map(cbor::to_vec)).max_by_key(Vec::len);
+    let mut found = Vec::new();
+    match needle {
+        None => {
+            found.extend(
+                all.iter().flat_map(|names| (0..names.len()).filter_map(|number| names.meta(number))),
+            );
+        }
+        Some(needle) => {
+            let finder = memmem::Finder::new(&needle);
+            for names in all {
+                let mut next = 0;
+                for at in finder.find_iter(&names.bytes) {
+                    let number = names.ends.partition_point(|end| *end as usize <= at);
+                    if number >= next {
+                        next = number + 1;
+                        found.extend(names.meta(number).filter(fits));
+                    }
+                }
             }
         }
-        found
     }
+    found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    found
 }

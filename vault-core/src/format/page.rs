@@ -61,6 +61,11 @@ pub enum Look {
     Canonical,
 }
 
+/// Memory that is taken for a section before it was seen.
+const MOST_ROOM: usize = 256 << 10;
+/// About how many bytes the line of a small entry has.
+const USUAL_ENTRY: usize = 320;
+
 /// Bytes of a sealed chunk that is not the last one.
 pub const FULL_CHUNK: usize = CHUNK + TAG;
 
@@ -101,8 +106,10 @@ impl Page {
             Some(line) => return Err(line.malformed("the next page")),
             None => return Err(FormatError::Malformed { offset, expected: "the next page" }),
         }
-        let mut page =
-            Self { number, head: None, lines: Vec::new(), entries: Vec::new(), at: offset..offset };
+        // Growing would copy, and touch memory twice.
+        let room = usize::try_from(length).unwrap_or(0).min(MOST_ROOM);
+        let (lines_of_page, entries) = (Vec::with_capacity(room), Vec::with_capacity(room / USUAL_ENTRY));
+        let mut page = Self { number, head: None, lines: lines_of_page, entries, at: offset..offset };
         if lines.peek(b"head ")?
             && let Some(line) = lines.next(limits::SHORT_LINE, "a line over 16 KiB")?
         {

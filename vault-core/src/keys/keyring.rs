@@ -2,7 +2,10 @@
 //!
 //! The identity is sealed under a random key W, which a keyring keeps under the service `vault` and a user made of the
 //! vault's uuid and the slot's id. Every call of a keyring has a time limit, and asks nobody unless that is allowed.
+//!
+//! What others keep in the Secret Service can be read from here as well, to be moved into a vault.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
@@ -14,7 +17,7 @@ use crate::crypto::random::{self, Random};
 use crate::format::slot::{KeyringIdentity, RecipientText, SlotId, StoreName};
 use crate::format::text;
 use crate::keys::age::Identity;
-use crate::secret::{Key, Wrapping};
+use crate::secret::{Key, Secret, Wrapping};
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -73,6 +76,10 @@ pub enum KeyringError {
     NoService,
     /// The Secret Service has no default collection.
     NoCollection,
+    /// The Secret Service has no collection of this label or alias.
+    NoSuchCollection,
+    /// What it holds is not what was read before.
+    Changed,
     /// The keyring is locked, and nobody may be asked.
     Locked,
     /// The prompt to unlock the keyring was dismissed, or could not be shown.
@@ -102,6 +109,8 @@ impl fmt::Display for KeyringError {
             Self::NoBus => "there is no session bus (D-Bus)",
             Self::NoService => "no Secret Service is running on the session bus",
             Self::NoCollection => "the Secret Service has no default collection",
+            Self::NoSuchCollection => "the Secret Service has no collection of this name",
+            Self::Changed => "the keyring holds something else than was read before",
             Self::Locked => "the keyring is locked, and nobody can be asked",
             Self::Dismissed => "the keyring is locked, and its prompt was dismissed or could not be shown",
             Self::NotFound => "the keyring does not hold the key of this slot",
@@ -135,6 +144,20 @@ pub struct Backend {
     pub priority: u8,
     /// Whether it can be used here and now, and if not, why.
     pub viable: Result<(), KeyringError>,
+}
+
+/// Something that a program keeps in the Secret Service.
+pub struct DesktopItem {
+    /// Where it is, for [`OsKeyring::remove_from_desktop`].
+    pub path: String,
+    /// What people see of it.
+    pub label: String,
+    /// What programs find it by.
+    pub attributes: BTreeMap<String, String>,
+    /// What it is kept for.
+    pub secret: Secret,
+    /// When it was last changed, in seconds since 1970.
+    pub modified: u64,
 }
 
 /// The keyrings of this system.
@@ -175,6 +198,12 @@ impl OsKeyring {
         // Text, since some keyrings keep nothing else.
         text::push_base64(&mut text, key.expose());
         self.call(store, item.user(), move |store, user| store.put(user, &text))
+    }
+
+    /// How long a call may take.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        self.limit
     }
 
     /// The key of a slot.
@@ -233,7 +262,45 @@ impl OsKeyring {
         all
     }
 
-    /// Does something with a keyring on a thread of its own, which is left behind if it takes too long.
+    /// Everything in a collection of the Secret Service: the one with this label or alias, else the default one. `progress` is
+    /// told how many items were read; the time limit is that of each.
+    ///
+    /// # Errors
+    /// [`KeyringError`]; also if a single item cannot be read.
+    pub fn read_desktop(
+        &self,
+        collection: Option<&str>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<DesktopItem>, KeyringError> {
+        let (prompts, collection) = (self.prompts, collection.map(str::to_owned));
+        let mut all = Vec::new();
+        self.on_thread(
+            move |give| system::desktop_items(collection.as_deref(), prompts, give),
+            |item| {
+                all.push(item);
+                progress(all.len());
+            },
+        )?;
+        Ok(all)
+    }
+
+    /// Removes items, each only if it still holds this secret. Gives the outcomes in order.
+    ///
+    /// # Errors
+    /// [`KeyringError`] if nothing more can be said; those of an item are its outcome.
+    pub fn remove_from_desktop(
+        &self,
+        items: Vec<(String, Secret)>,
+    ) -> Result<Vec<Result<(), KeyringError>>, KeyringError> {
+        let mut outcomes = Vec::with_capacity(items.len());
+        let removed = self.on_thread(
+            move |give| system::remove_desktop_items(&items, give),
+            |outcome| outcomes.push(outcome),
+        );
+        if outcomes.is_empty() { removed.map(|()| outcomes) } else { Ok(outcomes) }
+    }
+
+    /// Does something with a keyring.
     fn call<T: Send + 'static>(
         &self,
         store: &StoreName,
@@ -241,19 +308,42 @@ impl OsKeyring {
         work: impl FnOnce(&dyn Store, &str) -> Result<T, KeyringError> + Send + 'static,
     ) -> Result<T, KeyringError> {
         let (prompts, name) = (self.prompts, store.as_str().to_owned());
-        let (to, result) = sync_channel(1);
+        let mut result = None;
+        self.on_thread(
+            move |give| {
+                give(work(&*system::open(&name, prompts)?, &user)?);
+                Ok(())
+            },
+            |value| result = Some(value),
+        )?;
+        result.ok_or_else(|| KeyringError::other("a thread ended early"))
+    }
+
+    /// Works on a thread of its own, which is left behind if it gives nothing for too long.
+    fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn FnMut(T)) -> Result<(), KeyringError> + Send + 'static,
+        mut take: impl FnMut(T),
+    ) -> Result<(), KeyringError> {
+        let (to, given) = sync_channel(1);
         let thread = std::thread::Builder::new().name("keyring".to_owned());
         thread
             .spawn(move || {
-                let result = system::open(&name, prompts).and_then(|store| work(&*store, &user));
-                // Nobody waits any more: the value wipes itself.
-                let _ = to.send(result);
+                // Where nobody waits any more, values wipe themselves.
+                let end = work(&mut |value| drop(to.send(Some(Ok(value)))));
+                let _ = to.send(end.err().map(Err));
             })
             .map_err(KeyringError::other)?;
-        match result.recv_timeout(self.limit) {
-            Ok(result) => result,
-            Err(RecvTimeoutError::Timeout) => Err(KeyringError::TooSlow),
-            Err(RecvTimeoutError::Disconnected) => Err(KeyringError::other("a thread ended early")),
+        loop {
+            match given.recv_timeout(self.limit) {
+                Ok(Some(Ok(value))) => take(value),
+                Ok(Some(Err(error))) => return Err(error),
+                Ok(None) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => return Err(KeyringError::TooSlow),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(KeyringError::other("a thread ended early"));
+                }
+            }
         }
     }
 }

@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 
 use crate::crypto::hash::{equal, sha256};
 use crate::format::text;
-use crate::keys::VaultId;
 use crate::keys::age::Identity;
+use crate::keys::{UnlockError, VaultId};
 use crate::secret::Secret;
 
 /// What every machine key starts with.
@@ -112,6 +112,21 @@ impl MachineKey {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Whether this is the vault that the key names, under the master key that it names.
+    ///
+    /// # Errors
+    /// [`UnlockError::OtherVault`], [`UnlockError::ReplacedOrRotated`]: all of it is public, so the answer may be plain.
+    pub fn check(&self, vault: &VaultId) -> Result<(), UnlockError> {
+        if self.vault.uuid != vault.uuid {
+            return Err(UnlockError::OtherVault { expected: self.vault.uuid, found: vault.uuid });
+        }
+        if self.vault.commitment != vault.commitment {
+            let (expected, found) = (self.vault.commitment, vault.commitment);
+            return Err(UnlockError::ReplacedOrRotated { expected, found });
+        }
+        Ok(())
     }
 
     pub(super) fn identity(&self) -> &Identity {

@@ -1,9 +1,11 @@
 //! Unlocking: from credentials and slot lines to the master key, with all work bounded beforehand.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use crate::crypto::kdf::{CostError, KdfCost, MAX_MEMORY_KIB};
-use crate::format::slot::{KeyringIdentity, Label, SealedIdentity, SlotId, SlotKind, SlotLine};
+use crate::format::slot::{KeyringIdentity, Label, SealedIdentity, SlotId, SlotKind, SlotLine, StoreName};
 use crate::keys::age::{Identity, IdentityTrouble, Match};
 use crate::keys::keyring::{self, KeyringError, KeyringItem, OsKeyring};
 use crate::keys::machine::MachineKey;
@@ -247,13 +249,16 @@ impl Unlock<'_> {
                 Err(trouble) => self.skip(slot, Unavailable::Identity(trouble)),
             }
         }
+        // What is left for each keyring: the limit is for all slots of an unlock, whoever waits for it.
+        let mut left: BTreeMap<&StoreName, Duration> = BTreeMap::new();
         for credential in credentials {
             for slot in slots {
                 let SlotKind::Keyring(sealed) = &slot.kind else { continue };
                 let found = match credential {
                     Credential::Keyring(keyring) => {
                         let item = KeyringItem { uuid: self.header.uuid, slot: slot.id };
-                        match keyring.read(&sealed.store, &item) {
+                        let left = left.entry(&sealed.store).or_insert_with(|| keyring.limit());
+                        match read_within(keyring, &sealed.store, &item, left) {
                             Ok(key) => self.with_keyring_key(slot, sealed, &key),
                             Err(error) => {
                                 self.skip(slot, Unavailable::Keyring(error));
@@ -320,7 +325,26 @@ impl Unlock<'_> {
     }
 }
 
-/// A machine key says which vault it expects. All of it is public, so the answer may be plain.
+/// The key of a slot from a keyring, if it comes in what is left of the time.
+fn read_within(
+    keyring: &OsKeyring,
+    store: &StoreName,
+    item: &KeyringItem,
+    left: &mut Duration,
+) -> Result<Key<Wrapping>, KeyringError> {
+    if left.is_zero() {
+        return Err(KeyringError::TooSlow);
+    }
+    let start = Instant::now();
+    let read = keyring.with_limit(*left).read(store, item);
+    *left = match &read {
+        Err(KeyringError::TooSlow) => Duration::ZERO,
+        _ => left.saturating_sub(start.elapsed()),
+    };
+    read
+}
+
+/// A machine key says which vault it expects.
 fn check_pins(
     header: &VaultHeaderParts,
     credentials: &[Credential],
@@ -335,13 +359,7 @@ fn check_pins(
             pinned = pinned.max((expected.uuid == header.uuid).then_some(key.generation()));
             continue;
         }
-        if expected.uuid != header.uuid {
-            return Err(UnlockError::OtherVault { expected: expected.uuid, found: header.uuid });
-        }
-        if expected.commitment != header.commitment {
-            let (expected, found) = (expected.commitment, header.commitment);
-            return Err(UnlockError::ReplacedOrRotated { expected, found });
-        }
+        key.check(&header.vault_id())?;
         pinned = pinned.max(Some(key.generation()));
     }
     Ok(pinned)

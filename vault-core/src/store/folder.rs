@@ -111,4 +111,5 @@ pub(super) fn hidden_name(name: &OsStr, suffix: &str) -> OsString {
 }
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-const OPEN: OFlags = OFlags::CLOEXEC.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+/// Neither wait for whoever holds the other end, nor get a terminal.
+pub(super) const OPEN: OFlags = OFlags::CLOEXEC.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);

@@ -1,15 +1,15 @@
 //! An open file and what it was when it was opened.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{OFlags, Stat, fstat};
+use rustix::fs::{CWD, Mode, OFlags, Stat, fstat, openat};
 
 use super::MAX_FILE;
 use super::error::StoreError;
-use super::folder::{Place, check_regular};
+use super::folder::{OPEN, Place, check_regular};
 use crate::source::Source;
 
 /// Opens the file that the path leads to, without a lock.
@@ -19,6 +19,21 @@ use crate::source::Source;
 pub fn read(path: &Path) -> Result<Snapshot, StoreError> {
     let place = Place::resolve(path)?;
     Snapshot::of(place.folder.open_regular(&place.name, OFlags::RDONLY)?)
+}
+
+/// The bytes of a small regular file that a path leads to. A FIFO is not waited for, and a device not read.
+///
+/// # Errors
+/// The system's; `InvalidInput` for what is no regular file, `FileTooLarge` for one of more bytes than that.
+pub fn read_small(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = File::from(openat(CWD, path, OFlags::RDONLY | OPEN, Mode::empty())?);
+    let stat = fstat(&file)?;
+    check_regular(&stat).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let length = u64::try_from(stat.st_size).unwrap_or(0);
+    let room = usize::try_from(length.min(limit)).unwrap_or(0) + 1;
+    let mut bytes = Vec::with_capacity(room);
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
 /// An open regular file. If it is only ever replaced by renaming, its bytes do not change.
@@ -59,6 +74,13 @@ impl Snapshot {
     /// The system's, if the file cannot be looked at any more.
     pub fn has_changed(&self) -> io::Result<bool> {
         Ok(Identity::of(&fstat(&self.file)?) != self.identity)
+    }
+
+    /// True if this path leads to this very file, unchanged since it was opened. The last part of the path is not followed if it
+    /// is a link.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        rustix::fs::lstat(path).is_ok_and(|stat| Identity::of(&stat) == self.identity)
     }
 
     /// True if both are the same file, unchanged between the two.

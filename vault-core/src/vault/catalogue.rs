@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::error::VerifyError;
 use crate::format::entry::Meta;
-use crate::format::names::Names;
+use crate::format::names::{self, Names};
 use crate::format::page::Look;
+use crate::format::text;
 use crate::vault::UnlockedVault;
 use crate::vault::entry::open_encoded_meta;
 
-/// The metadata of one state of a vault.
-pub struct Catalogue(Names);
+/// The metadata of one state of a vault, by page.
+pub struct Catalogue(Vec<Names>);
 
 impl UnlockedVault {
     /// Reads and verifies every page, and keeps what can be searched.
@@ -19,14 +20,17 @@ impl UnlockedVault {
     /// [`VerifyError`].
     pub fn catalogue(&self) -> Result<Catalogue, VerifyError> {
         let pages = self.each_verified_page(Look::Outline, |page| {
-            let entries = page.entries.iter();
-            let open = entries.map(|entry| {
-                open_encoded_meta(entry.id, &page.lines[entry.meta.clone()], &self.sealers)
-                    .map(|(meta, encoded)| (meta.name, encoded.expose().to_vec()))
-            });
-            open.collect::<Result<Vec<_>, _>>()
+            let sealed = page.entries.iter().map(|entry| entry.meta.len());
+            let bytes = sealed.filter_map(text::decoded_len).sum();
+            let mut names = Names::with_capacity(page.entries.len(), bytes);
+            for entry in &page.entries {
+                let encoded = &page.lines[entry.meta.clone()];
+                names.push(open_encoded_meta(entry.id, encoded, &self.sealers)?.1.expose());
+            }
+            names.shrink();
+            Ok(names)
         })?;
-        Ok(Catalogue(Names::of(pages)))
+        Ok(Catalogue(pages))
     }
 }
 
@@ -34,13 +38,13 @@ impl Catalogue {
     /// Entries that have these attributes with exactly these values, and those attributes with any; sorted by name.
     #[must_use]
     pub fn find(&self, with: &BTreeMap<String, String>, having: &[String]) -> Vec<Meta> {
-        self.0.find(with, having)
+        names::find(&self.0, with, having)
     }
 
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.iter().map(Names::len).sum()
     }
 
     /// Whether there are none.
@@ -52,6 +56,6 @@ impl Catalogue {
     /// Bytes of memory that the metadata take.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.0.bytes()
+        self.0.iter().map(Names::bytes).sum()
     }
 }

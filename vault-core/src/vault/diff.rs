@@ -16,7 +16,8 @@ use crate::format::pages::PageIndex;
 use crate::format::seal::EntryOp;
 use crate::source::Source;
 use crate::vault::entry::{OpenEntry, SealedEntry};
-use crate::vault::{LockedVault, UnlockedVault, check_page_end, each_page, parse_page};
+use crate::vault::read::{check_page_end, each_page, parse_page};
+use crate::vault::{LockedVault, UnlockedVault};
 
 type Opened = Result<Vec<OpenEntry>, VerifyError>;
 

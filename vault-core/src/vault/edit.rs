@@ -9,6 +9,7 @@ use crate::format::entry::{EntryName, FieldInfo, FieldKind, Meta, Secrets, Store
 use crate::format::front::{Head, Table};
 use crate::format::id::{EntryId, SealId, SlotId};
 use crate::format::limits;
+use crate::format::map::SmallMap;
 use crate::format::page::Look;
 use crate::format::roster::{Added, Removed, Roster};
 use crate::format::seal::{
@@ -109,7 +110,7 @@ impl UnlockedVault {
         if self.seals() >= limits::SEALS || self.generation() >= limits::GENERATION {
             return Err(EditError::Full);
         }
-        super::check_seal_text(&*self.source, &self.front).map_err(crate::error::VerifyError::from)?;
+        super::read::check_seal_text(&*self.source, &self.front).map_err(crate::error::VerifyError::from)?;
         let entries =
             self.each_verified_page(Look::Canonical, |page| Ok(page.entries.len()))?.into_iter().sum();
         Ok(Edit { vault: self, now, pages: BTreeMap::new(), table: None, changes: Vec::new(), entries })
@@ -600,8 +601,8 @@ fn too_large(entry: &EntryName, what: &'static str) -> EditError {
 fn new_entry(name: EntryName, now: u64) -> OpenEntry {
     let meta = Meta {
         name,
-        attributes: BTreeMap::new(),
-        fields: BTreeMap::new(),
+        attributes: SmallMap::new(),
+        fields: SmallMap::new(),
         created: now,
         modified: now,
         expires: None,

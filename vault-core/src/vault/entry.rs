@@ -134,7 +134,7 @@ impl SealedEntry {
     pub(crate) fn open_secrets(&self, encoded: &[u8], sealers: &Sealers) -> Result<Secrets, VerifyError> {
         let wrong = || VerifyError::Entry(self.id);
         let sealed = text::base64(encoded, limits::ENTRY_LINE).map_err(|_| wrong())?;
-        let plain = sealers.secret.open(&self.id.0, &sealed).map_err(|_| wrong())?;
+        let plain = sealers.secret.open_here(&self.id.0, sealed).map_err(|_| wrong())?;
         Secrets::decode(&plain).map_err(|_| wrong())
     }
 
@@ -159,7 +159,7 @@ pub(crate) fn open_encoded_meta(
 ) -> Result<(Meta, Secret), VerifyError> {
     let wrong = || VerifyError::Entry(id);
     let sealed = text::base64(encoded, limits::ENTRY_LINE).map_err(|_| wrong())?;
-    let plain = sealers.meta.open(&id.0, &sealed).map_err(|_| wrong())?;
+    let plain = sealers.meta.open_here(&id.0, sealed).map_err(|_| wrong())?;
     let meta = Meta::decode(plain.expose()).map_err(|_| wrong())?;
     if sealers.entry_id(&meta.name) == id { Ok((meta, plain)) } else { Err(wrong()) }
 }

@@ -195,7 +195,7 @@ pub(crate) fn open_changes(
     let mut encoded = vec![0; length];
     source.read_exact_at(&mut encoded, line.changes.start)?;
     let sealed = text::base64(&encoded, limits::SEAL_LINE).map_err(|_| wrong())?;
-    let plain = sealer.open(&seal_place(line.id, Part::Changes), &sealed).map_err(|_| wrong())?;
+    let plain = sealer.open_here(&seal_place(line.id, Part::Changes), sealed).map_err(|_| wrong())?;
     Changes::decode(plain.expose()).map_err(|_| wrong())
 }
 

@@ -172,7 +172,7 @@ struct News<'s> {
 
 impl<'v> Side<'v> {
     fn read(vault: &'v UnlockedVault) -> Result<Self, VerifyError> {
-        super::check_seal_text(&*vault.source, &vault.front)?;
+        super::read::check_seal_text(&*vault.source, &vault.front)?;
         vault.each_verified_page(Look::Canonical, |_| Ok(()))?;
         let changes = vault.all_changes()?;
         let known = known(&vault.log, &changes);

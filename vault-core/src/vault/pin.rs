@@ -10,7 +10,7 @@ use crate::crypto::hash::sha256;
 use crate::error::VerifyError;
 use crate::format::id::{SealId, SlotId};
 use crate::format::roster::Roster;
-use crate::format::slot::SlotLine;
+use crate::format::slot::{SlotKind, SlotLine};
 use crate::format::text;
 use crate::keys::VaultId;
 use crate::vault::{LockedVault, UnlockedVault};
@@ -18,12 +18,21 @@ use crate::vault::{LockedVault, UnlockedVault};
 /// What is remembered of the vault at one path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pins {
-    /// Which vaults were accepted here, and since when, in that order.
-    known: Vec<(VaultId, u64)>,
+    /// Which vaults were accepted here, in that order: the last one has the master key that is in use.
+    known: Vec<Known>,
     /// By git branch; the empty name is that of a vault outside of git.
     branches: BTreeMap<Vec<u8>, Pinned>,
     /// Every slot that was seen here.
     slots: BTreeMap<SlotId, Slot>,
+}
+
+/// A vault that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Known {
+    id: VaultId,
+    since: u64,
+    /// How many rotations there had been: to tell which of two came first that are accepted because both are named.
+    epoch: u64,
 }
 
 /// The newest state that was seen on one branch.
@@ -36,14 +45,31 @@ struct Pinned {
     /// When this state was first seen: the oldest are forgotten when there are too many branches.
     at: u64,
     tips: Vec<SealId>,
+    /// When the branch was first seen, nothing was in it of what had been seen at this path, and nobody was told yet.
+    apart: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Slot {
     kind: String,
     label: String,
+    /// What it was seen to be: several, as branches may differ.
+    prints: Vec<Print>,
     gone: bool,
 }
+
+/// A slot of a vault that is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Shown {
+    id: SlotId,
+    kind: String,
+    label: String,
+    print: Print,
+}
+
+/// What makes a slot this one, other than its id and label: a hash of its kind, its recipient, and for a passphrase of what its key
+/// is derived from. The wrapped master key is another one after each rotation.
+type Print = [u8; 16];
 
 /// How the vault that is there stands to what was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +85,8 @@ pub enum Standing {
     },
     /// There is no branch to compare it with: no branch is checked out, or git is in the middle of something.
     NotCompared,
-    /// Something that was seen is not in it: it is older, or a branch that was merged is missing.
+    /// Something that was seen is not in it: it is older, a branch that was merged is missing, or it has a master key that was
+    /// rotated away.
     Older {
         /// Its generation.
         generation: u64,
@@ -93,6 +120,13 @@ pub enum SlotNews {
         /// When, in seconds since 1970.
         time: u64,
     },
+    /// A slot of the same id has another recipient or passphrase than was ever seen here.
+    Changed {
+        /// Its label.
+        label: String,
+        /// Its kind.
+        kind: String,
+    },
 }
 
 /// What there is to remember of a vault.
@@ -102,17 +136,23 @@ pub struct Sighting {
     pub id: VaultId,
     /// Its generation.
     pub generation: u64,
+    /// How many rotations there have been.
+    epoch: u64,
     /// Its tips.
     pub tips: Vec<SealId>,
-    /// The slots: id, kind, label.
-    slots: Vec<(SlotId, String, String)>,
+    slots: Vec<Shown>,
     /// Slots that were removed.
     removed: BTreeSet<SlotId>,
 }
 
 /// The text is no file of pins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotPins;
+pub enum NotPins {
+    /// It is one of a newer version of this program, and not to be replaced.
+    Newer,
+    /// It is none.
+    Damaged,
+}
 
 impl Sighting {
     /// Of an unlocked vault.
@@ -121,6 +161,7 @@ impl Sighting {
         Self {
             id: vault.id(),
             generation: vault.generation(),
+            epoch: vault.roster().epoch,
             tips: vault.tips().to_vec(),
             slots: slots_of(vault.slots()),
             removed: vault.roster().removed.iter().map(|removed| removed.id).collect(),
@@ -132,15 +173,39 @@ impl Sighting {
     pub fn after(before: &UnlockedVault, stored: &LockedVault, seal: SealId, generation: u64) -> Self {
         let slots = slots_of(stored.slots());
         let gone =
-            before.slots().iter().map(|slot| slot.id).filter(|id| slots.iter().all(|slot| slot.0 != *id));
+            before.slots().iter().map(|slot| slot.id).filter(|id| slots.iter().all(|slot| slot.id != *id));
         let mut removed = Self::of(before).removed;
         removed.extend(gone);
-        Self { id: stored.id(), generation, tips: vec![seal], slots, removed }
+        let epoch = before.roster().epoch + u64::from(stored.id() != before.id());
+        Self { id: stored.id(), generation, epoch, tips: vec![seal], slots, removed }
     }
 }
 
-fn slots_of(lines: &[SlotLine]) -> Vec<(SlotId, String, String)> {
-    lines.iter().map(|slot| (slot.id, slot.kind.name().to_owned(), slot.label.as_str().to_owned())).collect()
+fn slots_of(lines: &[SlotLine]) -> Vec<Shown> {
+    let shown = |slot: &SlotLine| Shown {
+        id: slot.id,
+        kind: slot.kind.name().to_owned(),
+        label: slot.label.as_str().to_owned(),
+        print: print_of(slot),
+    };
+    lines.iter().map(shown).collect()
+}
+
+fn print_of(slot: &SlotLine) -> Print {
+    let mut text = format!("{} {}", slot.kind.name(), slot.recipient).into_bytes();
+    match &slot.kind {
+        SlotKind::Passphrase(sealed) | SlotKind::Recovery(sealed) => {
+            for number in [sealed.memory_kib, sealed.passes, sealed.lanes] {
+                text.extend_from_slice(&number.to_be_bytes());
+            }
+            text.extend_from_slice(&sealed.salt);
+        }
+        SlotKind::Keyring(sealed) => text.extend_from_slice(sealed.store.as_str().as_bytes()),
+        SlotKind::Age | SlotKind::Machine | SlotKind::Other(_) => {}
+    }
+    let mut print = Print::default();
+    print.copy_from_slice(&sha256(&text)[..16]);
+    print
 }
 
 impl UnlockedVault {
@@ -165,13 +230,13 @@ impl Pins {
         self.known.is_empty()
     }
 
-    /// Fails if this path is known for other vaults.
+    /// Fails if this path is known for other vaults. That it is known does not make it the newest: see [`Pins::compare`].
     ///
     /// # Errors
     /// The vault that was accepted last.
     pub fn check_id(&self, id: &VaultId) -> Result<(), VaultId> {
         match self.known.last() {
-            Some((last, _)) if self.rank(id).is_none() => Err(*last),
+            Some(last) if self.rank(id).is_none() => Err(last.id),
             _ => Ok(()),
         }
     }
@@ -179,74 +244,141 @@ impl Pins {
     /// Since when this vault is known at this path, in seconds since 1970.
     #[must_use]
     pub fn since(&self, id: &VaultId) -> Option<u64> {
-        self.known.iter().find(|(known, _)| known == id).map(|(_, since)| *since)
+        self.known.iter().find(|known| known.id == *id).map(|known| known.since)
     }
 
-    /// How the vault stands to what was seen on a branch; without a branch it is not compared.
+    /// How the vault stands to what was seen on a branch; without a branch it is not compared. On every branch and on none, a
+    /// master key that was rotated away is older: who has it can make a log that claims to have replaced all that was seen.
     ///
     /// # Errors
     /// [`VerifyError`] of the vault.
     pub fn compare(&self, branch: Option<&[u8]>, vault: &UnlockedVault) -> Result<Standing, VerifyError> {
-        if self.known.is_empty() {
-            return Ok(Standing::FirstSeen);
+        let Some(last) = self.known.last() else { return Ok(Standing::FirstSeen) };
+        if self.is_rotated_away(&vault.id(), vault.roster().epoch) {
+            let of_last = self.branches.values().filter(|pinned| pinned.id == last.id);
+            let seen = of_last.map(|pinned| pinned.generation).max().unwrap_or_default();
+            return Ok(Standing::Older { generation: vault.generation(), seen });
         }
-        let Some(branch) = branch else { return Ok(Standing::NotCompared) };
-        let Some(pinned) = self.branches.get(branch) else { return Ok(Standing::NewBranch) };
-        // Another vault, which was accepted in the place of the first one: there is nothing to compare.
-        if pinned.id.uuid != vault.id().uuid {
-            return Ok(Standing::NewBranch);
+        let here = branch.and_then(|name| self.pinned(name, vault));
+        // Who can write beside the vault can plant git's files there: until the branch is known, what was seen without git holds.
+        if let Some(pinned) = here.or_else(|| self.pinned(OUTSIDE, vault))
+            && !vault.knows(&pinned.tips)?
+        {
+            return Ok(Standing::Older { generation: vault.generation(), seen: pinned.generation });
         }
-        Ok(if vault.knows(&pinned.tips)? {
-            Standing::Expected { since: pinned.since }
-        } else {
-            Standing::Older { generation: vault.generation(), seen: pinned.generation }
+        Ok(match (here, branch) {
+            (Some(pinned), _) => Standing::Expected { since: pinned.since },
+            (None, Some(_)) => Standing::NewBranch,
+            (None, None) => Standing::NotCompared,
         })
+    }
+
+    /// The newest state that was seen on a branch, unless that was another vault, which was accepted before this one. A vault that
+    /// has the newest master key is compared with it: what is pinned has the same, or one from before it.
+    fn pinned(&self, branch: &[u8], vault: &UnlockedVault) -> Option<&Pinned> {
+        self.branches.get(branch).filter(|pinned| pinned.id.uuid == vault.id().uuid)
+    }
+
+    /// Whether nothing is in the vault of all that was seen here, and nobody was told when its branch was first seen. That is so
+    /// of a branch from an older commit, and of an older state under a branch that somebody made up.
+    ///
+    /// # Errors
+    /// [`VerifyError`] of the vault.
+    pub fn is_apart(&self, branch: Option<&[u8]>, vault: &UnlockedVault) -> Result<bool, VerifyError> {
+        match branch.and_then(|name| self.pinned(name, vault)) {
+            Some(pinned) => Ok(pinned.apart),
+            None => self.has_nothing_of(vault),
+        }
+    }
+
+    fn has_nothing_of(&self, vault: &UnlockedVault) -> Result<bool, VerifyError> {
+        let mut seen = self.branches.values().filter(|pinned| pinned.id.uuid == vault.id().uuid).peekable();
+        if seen.peek().is_none() {
+            return Ok(false);
+        }
+        let known = vault.known_seals()?;
+        Ok(!seen.any(|pinned| pinned.tips.iter().all(|tip| known.contains(tip))))
+    }
+
+    /// Under which names a state on this branch is remembered: also as what was seen without git, if it contains that. Else
+    /// planting git's files once would be enough to have it stay as it is.
+    ///
+    /// # Errors
+    /// [`VerifyError`] of the vault.
+    pub fn names<'b>(
+        &self,
+        branch: Option<&'b [u8]>,
+        vault: &UnlockedVault,
+    ) -> Result<Vec<Option<&'b [u8]>>, VerifyError> {
+        let mut names = vec![branch];
+        if branch != Some(OUTSIDE)
+            && let Some(pinned) = self.pinned(OUTSIDE, vault)
+            && vault.knows(&pinned.tips)?
+        {
+            names.push(Some(OUTSIDE));
+        }
+        Ok(names)
+    }
+
+    /// Whether a vault of the same uuid was accepted after this one.
+    fn is_rotated_away(&self, id: &VaultId, epoch: u64) -> bool {
+        let Some(last) = self.known.last() else { return false };
+        match self.rank(id) {
+            Some(_) => last.id != *id,
+            // It is named, and new here.
+            None => last.id.uuid == id.uuid && epoch < last.epoch,
+        }
     }
 
     /// What changed in the slot table since it was last looked at. Nothing, if it never was.
     #[must_use]
     pub fn news(&self, vault: &UnlockedVault) -> Vec<SlotNews> {
-        self.slot_news(
-            vault.slots().iter().map(|slot| (slot.id, slot.kind.name(), slot.label.as_str())),
-            vault.roster(),
-        )
+        self.slot_news(&slots_of(vault.slots()), vault.roster())
     }
 
-    fn slot_news<'a>(
-        &self,
-        slots: impl Iterator<Item = (SlotId, &'a str, &'a str)>,
-        roster: &Roster,
-    ) -> Vec<SlotNews> {
+    fn slot_news(&self, slots: &[Shown], roster: &Roster) -> Vec<SlotNews> {
         if self.slots.is_empty() {
             return Vec::new();
         }
-        let added = slots.filter(|(id, ..)| !self.slots.contains_key(id)).map(|(id, kind, label)| {
-            let (by, time) =
-                roster.slots.get(&id).map_or((String::new(), 0), |added| (added.by.clone(), added.time));
-            SlotNews::Added { label: label.to_owned(), kind: kind.to_owned(), by, time }
+        let of = |shown: &Shown| (shown.label.clone(), shown.kind.clone());
+        let other = slots.iter().filter_map(|shown| match self.slots.get(&shown.id) {
+            None => {
+                let added = roster.slots.get(&shown.id);
+                let (by, time) = added.map_or((String::new(), 0), |added| (added.by.clone(), added.time));
+                let (label, kind) = of(shown);
+                Some(SlotNews::Added { label, kind, by, time })
+            }
+            Some(seen) if !seen.prints.contains(&shown.print) => {
+                let (label, kind) = of(shown);
+                Some(SlotNews::Changed { label, kind })
+            }
+            Some(_) => None,
         });
         let is_news = |id: &SlotId| self.slots.get(id).is_some_and(|slot| !slot.gone);
         let removed = roster.removed.iter().filter(|removed| is_news(&removed.id)).map(|removed| {
             let (label, kind) = (removed.label.clone(), removed.kind.clone());
             SlotNews::Removed { label, kind, by: removed.by.clone(), time: removed.time }
         });
-        added.chain(removed).collect()
+        other.chain(removed).collect()
     }
 
     /// Remembers a vault, as the newest state of a branch if there is one. Whether it is to be accepted was decided before.
     pub fn record(&mut self, branch: Option<&[u8]>, sighting: &Sighting, now: u64) {
-        let Sighting { id, generation, tips, slots, removed } = sighting;
+        let Sighting { id, generation, epoch, tips, slots, removed } = sighting;
         if self.rank(id).is_none() {
-            self.known.push((*id, now));
+            let known = Known { id: *id, since: now, epoch: *epoch };
+            let at = self.known.len() - usize::from(self.is_rotated_away(id, *epoch));
+            self.known.insert(at, known);
             let surplus = self.known.len().saturating_sub(MAX_KNOWN);
             self.known.drain(..surplus);
         }
         if let Some(branch) = branch.filter(|name| name.len() <= MAX_BRANCH) {
             let before = self.branches.get(branch);
             let since = before.map_or(now, |pinned| pinned.since);
-            let same = before.is_some_and(|pinned| pinned.tips == *tips && pinned.id == *id);
+            let same = before.is_some_and(|pinned| pinned.tips == *tips && pinned.id == *id && !pinned.apart);
             if !same {
-                let pinned = Pinned { id: *id, generation: *generation, since, at: now, tips: tips.clone() };
+                let (id, generation, tips) = (*id, *generation, tips.clone());
+                let pinned = Pinned { id, generation, since, at: now, tips, apart: false };
                 self.branches.insert(branch.to_vec(), pinned);
             }
         }
@@ -255,11 +387,14 @@ impl Pins {
                 self.branches.iter().min_by_key(|(_, pinned)| pinned.at).map(|(name, _)| name.clone());
             oldest.map(|name| self.branches.remove(&name));
         }
-        for (slot, kind, label) in slots {
-            let seen = Slot { kind: kind.clone(), label: label.clone(), gone: false };
-            match self.slots.get_mut(slot) {
-                Some(known) => (known.kind, known.label) = (seen.kind, seen.label),
-                None => drop(self.slots.insert(*slot, seen)),
+        for Shown { id, kind, label, print } in slots {
+            let new = || Slot { kind: kind.clone(), label: label.clone(), prints: Vec::new(), gone: false };
+            let known = self.slots.entry(*id).or_insert_with(new);
+            (known.kind, known.label) = (kind.clone(), label.clone());
+            if !known.prints.contains(print) {
+                known.prints.push(*print);
+                let surplus = known.prints.len().saturating_sub(MAX_PRINTS);
+                known.prints.drain(..surplus);
             }
         }
         for (slot, known) in &mut self.slots {
@@ -283,9 +418,18 @@ impl Pins {
         vault: &UnlockedVault,
         now: u64,
     ) -> Result<(), VerifyError> {
-        match self.compare(branch, vault)? {
-            Standing::Older { .. } => {}
-            _ => self.record(branch, &Sighting::of(vault), now),
+        let standing = self.compare(branch, vault)?;
+        if let Standing::Older { .. } = standing {
+            return Ok(());
+        }
+        let apart = branch.is_some() && standing != Standing::FirstSeen && self.is_apart(branch, vault)?;
+        let before = branch.and_then(|name| self.branches.get(name)).cloned();
+        for name in self.names(branch, vault)? {
+            self.record(name, &Sighting::of(vault), now);
+        }
+        if apart && let Some(pinned) = branch.and_then(|name| self.branches.get_mut(name)) {
+            pinned.apart = true;
+            pinned.at = before.filter(|before| before.tips == pinned.tips).map_or(now, |before| before.at);
         }
         Ok(())
     }
@@ -311,33 +455,40 @@ impl Pins {
     }
 
     /// Accepts this vault as the last one at this path. Vaults that were accepted after it, and those with another uuid, are
-    /// forgotten: who trusts the old one again takes back what came between.
+    /// forgotten: who trusts the old one again takes back what came between. On a branch, so is what was seen without git.
     pub fn trust(&mut self, branch: Option<&[u8]>, sighting: &Sighting, now: u64) {
         if let Some(rank) = self.rank(&sighting.id) {
             self.known.truncate(rank + 1);
         }
-        self.known.retain(|(known, _)| known.uuid == sighting.id.uuid);
+        self.known.retain(|known| known.id.uuid == sighting.id.uuid);
         self.record(branch, sighting, now);
+        if branch != Some(OUTSIDE) {
+            self.branches.remove(OUTSIDE);
+        }
         let known = &self.known;
-        self.branches.retain(|_, pinned| known.iter().any(|(id, _)| *id == pinned.id));
+        self.branches.retain(|_, pinned| known.iter().any(|known| known.id == pinned.id));
         self.slots.retain(|id, _| {
-            sighting.slots.iter().any(|(slot, ..)| slot == id) || sighting.removed.contains(id)
+            sighting.slots.iter().any(|shown| shown.id == *id) || sighting.removed.contains(id)
         });
     }
 
     fn rank(&self, id: &VaultId) -> Option<usize> {
-        self.known.iter().position(|(known, _)| known == id)
+        self.known.iter().position(|known| known.id == *id)
     }
 
     /// The pins of a file.
     ///
     /// # Errors
-    /// [`NotPins`]
+    /// [`NotPins`].
     pub fn parse(bytes: &[u8]) -> Result<Self, NotPins> {
-        let text = std::str::from_utf8(bytes).map_err(|_| NotPins)?;
-        let mut lines = text.strip_suffix('\n').ok_or(NotPins)?.split('\n');
+        let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        if first != MAGIC.as_bytes() && first.starts_with(MAGIC_OF_ALL) {
+            return Err(NotPins::Newer);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| NotPins::Damaged)?;
+        let mut lines = text.strip_suffix('\n').ok_or(NotPins::Damaged)?.split('\n');
         if lines.next() != Some(MAGIC) {
-            return Err(NotPins);
+            return Err(NotPins::Damaged);
         }
         let mut pins = Self::default();
         for line in lines {
@@ -345,24 +496,30 @@ impl Pins {
             match words[..] {
                 // For people who look which vault the file is about.
                 ["path", _] => {}
-                ["id", id, since] => pins.known.push((vault_id(id)?, number(since)?)),
-                ["branch", name, id, generation, since, at, tips] => {
+                ["id", id, since, epoch] => {
+                    let (since, epoch) = (number(since)?, number(epoch)?);
+                    pins.known.push(Known { id: vault_id(id)?, since, epoch });
+                }
+                ["branch", name, id, generation, since, at, tips, apart @ ("joined" | "apart")] => {
                     let tips = tips.split(',').map(|tip| SealId::from_hex(tip.as_bytes()));
                     let pinned = Pinned {
                         id: vault_id(id)?,
                         generation: number(generation)?,
                         since: number(since)?,
                         at: number(at)?,
-                        tips: tips.collect::<Result<_, _>>().map_err(|_| NotPins)?,
+                        tips: tips.collect::<Result<_, _>>().map_err(|_| NotPins::Damaged)?,
+                        apart: apart == "apart",
                     };
                     pins.branches.insert(unescape(name)?, pinned);
                 }
-                ["slot", id, kind, label, state @ ("there" | "gone")] => {
-                    let id = SlotId::from_hex(id.as_bytes()).map_err(|_| NotPins)?;
+                ["slot", id, kind, label, prints, state @ ("there" | "gone")] => {
+                    let id = SlotId::from_hex(id.as_bytes()).map_err(|_| NotPins::Damaged)?;
+                    let prints = prints.split(',').map(|print| text::hex(print.as_bytes()));
+                    let prints = prints.collect::<Result<_, _>>().map_err(|_| NotPins::Damaged)?;
                     let (kind, label) = (kind.to_owned(), label.to_owned());
-                    pins.slots.insert(id, Slot { kind, label, gone: state == "gone" });
+                    pins.slots.insert(id, Slot { kind, label, prints, gone: state == "gone" });
                 }
-                _ => return Err(NotPins),
+                _ => return Err(NotPins::Damaged),
             }
         }
         Ok(pins)
@@ -373,16 +530,18 @@ impl Pins {
     pub fn to_text(&self, path: &[u8]) -> String {
         let mut out = format!("{MAGIC}\npath {}\n", escape(path));
         // Writing to a string cannot fail.
-        for (id, since) in &self.known {
-            let _ = writeln!(out, "id {id} {since}");
+        for Known { id, since, epoch } in &self.known {
+            let _ = writeln!(out, "id {id} {since} {epoch}");
         }
-        for (name, Pinned { id, generation, since, at, tips }) in &self.branches {
+        for (name, Pinned { id, generation, since, at, tips, apart }) in &self.branches {
             let tips: Vec<String> = tips.iter().map(ToString::to_string).collect();
-            let (name, tips) = (escape(name), tips.join(","));
-            let _ = writeln!(out, "branch {name} {id} {generation} {since} {at} {tips}");
+            let (name, tips, apart) = (escape(name), tips.join(","), if *apart { "apart" } else { "joined" });
+            let _ = writeln!(out, "branch {name} {id} {generation} {since} {at} {tips} {apart}");
         }
-        for (id, Slot { kind, label, gone }) in &self.slots {
-            let _ = writeln!(out, "slot {id} {kind} {label} {}", if *gone { "gone" } else { "there" });
+        for (id, Slot { kind, label, prints, gone }) in &self.slots {
+            let prints: Vec<String> = prints.iter().map(|print| hex(print)).collect();
+            let (prints, state) = (prints.join(","), if *gone { "gone" } else { "there" });
+            let _ = writeln!(out, "slot {id} {kind} {label} {prints} {state}");
         }
         out
     }
@@ -391,18 +550,22 @@ impl Pins {
 /// The name of the file for the vault at this path: of fixed length, and not to be chosen by whoever names folders.
 #[must_use]
 pub fn file_name(path: &[u8]) -> String {
-    sha256(path)[..16].iter().fold(String::new(), |mut name, byte| {
-        let _ = write!(name, "{byte:02x}");
-        name
+    hex(&sha256(path)[..16])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
     })
 }
 
 fn vault_id(text: &str) -> Result<VaultId, NotPins> {
-    VaultId::parse(text).map_err(|_| NotPins)
+    VaultId::parse(text).map_err(|_| NotPins::Damaged)
 }
 
 fn number(text: &str) -> Result<u64, NotPins> {
-    text.parse().map_err(|_| NotPins)
+    text.parse().map_err(|_| NotPins::Damaged)
 }
 
 /// Letters, digits and `/._-` as they are, everything else as `%` and two digits; a lone `-` for nothing.
@@ -429,8 +592,8 @@ fn unescape(text: &str) -> Result<Vec<u8>, NotPins> {
     let mut rest = text.as_bytes();
     while let [first, more @ ..] = rest {
         if *first == b'%' {
-            let digits = more.get(..2).ok_or(NotPins)?;
-            let [byte] = text::hex::<1>(digits).map_err(|_| NotPins)?;
+            let digits = more.get(..2).ok_or(NotPins::Damaged)?;
+            let [byte] = text::hex::<1>(digits).map_err(|_| NotPins::Damaged)?;
             bytes.push(byte);
             rest = &more[2..];
         } else {
@@ -438,11 +601,15 @@ fn unescape(text: &str) -> Result<Vec<u8>, NotPins> {
             rest = more;
         }
     }
-    if bytes.is_empty() { Err(NotPins) } else { Ok(bytes) }
+    if bytes.is_empty() { Err(NotPins::Damaged) } else { Ok(bytes) }
 }
 
+/// What a vault's state is called while there is no git.
+const OUTSIDE: &[u8] = b"";
 /// The first line of a file of pins.
 const MAGIC: &str = "vault-pins 1";
+/// What it begins with in every version.
+const MAGIC_OF_ALL: &[u8] = b"vault-pins ";
 /// Most bytes of a file of pins that are read.
 pub const MAX_PINS: u64 = 16 << 20;
 /// Most vaults that are remembered of one path: rotations, mostly.
@@ -451,205 +618,10 @@ const MAX_KNOWN: usize = 64;
 const MAX_BRANCHES: usize = 256;
 /// Longer names of branches than git allows itself are not remembered.
 const MAX_BRANCH: usize = 1024;
+/// Most prints of a slot: it is another one on a few branches at most.
+const MAX_PRINTS: usize = 8;
 /// Most slots, also of those that are gone.
 const MAX_SLOTS: usize = 1024;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crypto::random::SystemRandom;
-    use crate::format::front::Pages;
-    use crate::format::roster::{Added, Removed};
-    use crate::vault::tests::Fixture;
-
-    fn id(uuid: u8, commitment: u8) -> VaultId {
-        VaultId { uuid: [uuid; 16], commitment: [commitment; 32] }
-    }
-
-    fn sighting(id: VaultId, generation: u64, tips: &[u8]) -> Sighting {
-        let tips = tips.iter().map(|tip| SealId([*tip; 16])).collect();
-        let slots = vec![(SlotId([9; 16]), "age".to_owned(), "me".to_owned())];
-        Sighting { id, generation, tips, slots, removed: BTreeSet::new() }
-    }
-
-    #[test]
-    fn pins_are_read_back_whatever_branches_are_called() {
-        let mut pins = Pins::default();
-        assert!(pins.is_empty());
-        for name in [&b""[..], b"-", b"main", b"feature/a b", b"%41", "ä\u{202e}".as_bytes(), b"\xff\n"] {
-            pins.record(Some(name), &sighting(id(1, 2), 3, &[4, 5]), 6);
-        }
-        pins.record(None, &sighting(id(1, 7), 3, &[4]), 8);
-        let text = pins.to_text(b"/home/a b/secrets.vault");
-        assert!(text.starts_with("vault-pins 1\npath /home/a%20b/secrets.vault\nid 0101"), "{text}");
-        assert_eq!(Pins::parse(text.as_bytes()), Ok(pins));
-    }
-
-    #[test]
-    fn what_is_no_file_of_pins_is_refused() {
-        let good = {
-            let mut pins = Pins::default();
-            pins.record(Some(b"main"), &sighting(id(1, 2), 3, &[4]), 6);
-            pins.to_text(b"/x")
-        };
-        assert!(Pins::parse(good.as_bytes()).is_ok());
-        for wrong in [
-            String::new(),
-            "vault-pins 2\n".to_owned(),
-            good.trim_end().to_owned(),
-            good.replace("branch main", "branch"),
-            good.replace("branch main", "branch %4"),
-            good.replace("branch main", "branch %zz"),
-            good.replace(" there", " here"),
-            good.replace("id 01", "id 0x"),
-            format!("{good}\n"),
-            format!("{good}more\n"),
-        ] {
-            assert_eq!(Pins::parse(wrong.as_bytes()), Err(NotPins), "{wrong}");
-        }
-        assert_eq!(Pins::parse(b"vault-pins 1\n\xff\n"), Err(NotPins));
-        assert_eq!(Pins::parse(b"vault-pins 1\n"), Ok(Pins::default()));
-    }
-
-    #[test]
-    fn a_known_path_accepts_the_vaults_that_were_accepted_and_no_other() {
-        let mut pins = Pins::default();
-        assert_eq!(pins.check_id(&id(1, 1)), Ok(()));
-        pins.record(Some(b""), &sighting(id(1, 1), 1, &[1]), 10);
-        assert_eq!(pins.check_id(&id(1, 1)), Ok(()));
-        assert_eq!(pins.check_id(&id(1, 2)), Err(id(1, 1)));
-        assert_eq!(pins.check_id(&id(2, 1)), Err(id(1, 1)));
-        pins.trust(Some(b""), &sighting(id(1, 2), 1, &[2]), 20);
-        assert_eq!((pins.check_id(&id(1, 1)), pins.check_id(&id(1, 2))), (Ok(()), Ok(())));
-        assert_eq!(pins.check_id(&id(3, 3)), Err(id(1, 2)));
-        let since = |n| pins.since(&id(1, n));
-        assert_eq!((since(1), since(2), since(3)), (Some(10), Some(20), None));
-        // Trusting the first one again takes back the second.
-        pins.trust(Some(b""), &sighting(id(1, 1), 1, &[1]), 30);
-        assert_eq!((pins.check_id(&id(1, 1)), pins.check_id(&id(1, 2))), (Ok(()), Err(id(1, 1))));
-        // Another vault takes the place of all that had the first one's uuid.
-        pins.trust(Some(b"x"), &sighting(id(3, 3), 1, &[3]), 40);
-        assert_eq!((pins.check_id(&id(3, 3)), pins.check_id(&id(1, 1))), (Ok(()), Err(id(3, 3))));
-        assert!(pins.branches.keys().eq([b"x"]));
-    }
-
-    #[test]
-    fn an_older_state_is_older_and_a_newer_one_expected() {
-        let first = Fixture::new(Pages::Few).set("a", b"1");
-        let (old, new) = (first.unlock(), first.set("b", b"2").unlock());
-        let mut pins = Pins::default();
-        assert_eq!(pins.compare(Some(b""), &old).unwrap(), Standing::FirstSeen);
-        pins.record(Some(b""), &Sighting::of(&old), 5);
-        assert_eq!(pins.compare(Some(b""), &old).unwrap(), Standing::Expected { since: 5 });
-        assert_eq!(pins.compare(Some(b""), &new).unwrap(), Standing::Expected { since: 5 });
-        pins.record(Some(b""), &Sighting::of(&new), 6);
-        let older = Standing::Older { generation: old.generation(), seen: new.generation() };
-        assert_eq!(pins.compare(Some(b""), &old).unwrap(), older);
-        assert_eq!(pins.compare(Some(b"other"), &old).unwrap(), Standing::NewBranch);
-        assert_eq!(pins.compare(None, &old).unwrap(), Standing::NotCompared);
-
-        // Another process saw the newer one meanwhile: it is not forgotten.
-        pins.record_beside(Some(b""), &old, 7).unwrap();
-        assert_eq!(pins.compare(Some(b""), &old).unwrap(), older);
-    }
-
-    #[test]
-    fn what_two_processes_saved_is_both_remembered() {
-        let mut disk = Pins::default();
-        disk.record(Some(b""), &sighting(id(1, 1), 1, &[1]), 1);
-        let read = disk.clone();
-        // The other one saved later, and was quicker with its pin.
-        disk.record(Some(b""), &sighting(id(1, 1), 3, &[3]), 2);
-        disk.record_saved(&read, Some(b""), &sighting(id(1, 1), 2, &[2]), 2);
-        let pinned = &disk.branches[&b""[..]];
-        assert_eq!((pinned.generation, &pinned.tips[..]), (3, &[SealId([2; 16]), SealId([3; 16])][..]));
-        let read = disk.clone();
-        disk.record_saved(&read, Some(b""), &sighting(id(1, 1), 4, &[4]), 2);
-        assert_eq!(disk.branches[&b""[..]].tips, [SealId([4; 16])]);
-        let read = disk.clone();
-        disk.record(Some(b""), &sighting(id(1, 2), 6, &[6]), 3);
-        disk.record_saved(&read, Some(b""), &sighting(id(1, 1), 5, &[5]), 3);
-        assert_eq!(disk.branches[&b""[..]].id, id(1, 2), "rotated meanwhile");
-    }
-
-    #[test]
-    fn a_restart_knows_what_it_replaced() {
-        let first = Fixture::new(Pages::Few).set("a", b"1");
-        let old = first.unlock();
-        let mut pins = Pins::default();
-        pins.record(Some(b""), &Sighting::of(&old), 5);
-        let compacted = old.compact(old.header().pages, "tester", None, 9, &mut SystemRandom).unwrap();
-        let compacted = first.with(compacted.text.to_vec().unwrap()).unlock();
-        assert_eq!(pins.compare(Some(b""), &compacted).unwrap(), Standing::Expected { since: 5 });
-        pins.record(Some(b""), &Sighting::of(&compacted), 6);
-        assert!(matches!(pins.compare(Some(b""), &old).unwrap(), Standing::Older { .. }));
-    }
-
-    #[test]
-    fn a_change_of_the_slots_is_news_once() {
-        let slot = |n: u8| SlotId([n; 16]);
-        let added = Added { time: 70, by: "ann".to_owned(), epoch: 0 };
-        let mut roster = Roster { slots: BTreeMap::from([(slot(9), added.clone())]), ..Roster::default() };
-        let mut pins = Pins::default();
-        let news = |pins: &Pins, ids: &[u8], roster: &Roster| {
-            pins.slot_news(ids.iter().map(|n| (slot(*n), "age", "bob")), roster)
-        };
-        assert_eq!(news(&pins, &[9], &roster), [], "nothing was seen before");
-        let mut seen = sighting(id(1, 1), 1, &[1]);
-        pins.record(None, &seen, 1);
-        assert_eq!(news(&pins, &[9], &roster), []);
-
-        roster.slots.insert(slot(8), added);
-        let expected = SlotNews::Added {
-            label: "bob".to_owned(),
-            kind: "age".to_owned(),
-            by: "ann".to_owned(),
-            time: 70,
-        };
-        assert_eq!(news(&pins, &[8, 9], &roster), [expected]);
-        seen.slots.push((slot(8), "age".to_owned(), "bob".to_owned()));
-        pins.record(None, &seen, 1);
-        assert_eq!(news(&pins, &[8, 9], &roster), []);
-        // Another branch, where it is not there yet, is no news either.
-        assert_eq!(news(&pins, &[9], &Roster::default()), []);
-
-        let gone = Removed {
-            id: slot(8),
-            kind: "age".to_owned(),
-            label: "bob".to_owned(),
-            recipient: "age1".to_owned(),
-            time: 80,
-            by: "ann".to_owned(),
-            epoch: 0,
-        };
-        roster.removed.push(gone);
-        assert!(
-            matches!(&news(&pins, &[9], &roster)[..], [SlotNews::Removed { label, .. }] if label == "bob")
-        );
-        seen.slots.pop();
-        seen.removed.insert(slot(8));
-        pins.record(None, &seen, 1);
-        assert_eq!(news(&pins, &[9], &roster), []);
-    }
-
-    #[test]
-    fn there_is_an_end_to_what_is_remembered() {
-        let mut pins = Pins::default();
-        for n in 0..MAX_BRANCHES as u64 + 10 {
-            pins.record(Some(format!("b{n}").as_bytes()), &sighting(id(1, 1), n, &[1]), n);
-        }
-        assert_eq!(pins.branches.len(), MAX_BRANCHES);
-        assert!(!pins.branches.contains_key(&b"b0"[..]), "the oldest go first");
-        for n in 0..=255 {
-            pins.record(None, &sighting(id(1, n), 1, &[1]), 1);
-        }
-        assert_eq!(pins.known.len(), MAX_KNOWN);
-        assert_eq!(pins.check_id(&id(1, 255)), Ok(()));
-    }
-
-    #[test]
-    fn a_file_s_name_is_the_path_s_and_nothing_else() {
-        assert_eq!(file_name(b"/a").len(), 32);
-        assert_ne!(file_name(b"/a"), file_name(b"/b"));
-    }
-}
+mod tests;

@@ -2,7 +2,6 @@
 //!
 //! The master key does not leave the vault: what is wrapped in the new line is.
 
-use crate::crypto::hash::equal;
 use crate::crypto::kdf::KdfCost;
 use crate::crypto::random::Random;
 use crate::format::slot::{Label, SlotLine, StoreName};
@@ -11,10 +10,7 @@ use crate::keys::keyring::KeyringItem;
 use crate::keys::machine::MachineKey;
 use crate::keys::passphrase::PassphraseKind;
 use crate::keys::recovery::RecoveryCode;
-use crate::keys::{
-    self, Credential, NewSlotError, Refused, RewrapError, Skipped, UnlockError, UnlockPolicy,
-    VaultHeaderParts,
-};
+use crate::keys::{self, NewSlotError, RewrapError, VaultHeaderParts};
 use crate::secret::{Key, Passphrase, Wrapping};
 use crate::vault::UnlockedVault;
 
@@ -137,25 +133,5 @@ impl UnlockedVault {
     /// [`RewrapError`]
     pub fn rewrap(&self, slot: &SlotLine) -> Result<SlotLine, RewrapError> {
         keys::rewrap_slot(&self.parts(), slot, &self.master)
-    }
-
-    /// Whether one of these credentials opens the slot with this label, as it stands in the file. The slot's line is
-    /// verified already, so this is about the credential and the slot's content.
-    ///
-    /// # Errors
-    /// [`Refused`]
-    pub fn test_slot(
-        &self,
-        label: &Label,
-        credentials: &[Credential],
-        policy: &UnlockPolicy,
-    ) -> Result<Vec<Skipped>, Refused> {
-        let policy = UnlockPolicy { only_slot: Some(label.clone()), ..policy.clone() };
-        let opened = keys::open_master(&self.parts(), self.slots(), credentials, &policy)?;
-        if equal(opened.master.expose(), self.master.expose()) {
-            Ok(opened.skipped)
-        } else {
-            Err(UnlockError::NoSlotMatches { tried: 1 }.into())
-        }
     }
 }

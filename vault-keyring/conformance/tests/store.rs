@@ -8,6 +8,7 @@ use std::sync::Arc;
 use keyring_core::api::CredentialStore;
 use keyring_core::{Entry, Error};
 use vault_core::crypto::random::SystemRandom;
+use vault_core::error::EditError;
 use vault_core::format::entry::EntryName;
 use vault_core::format::front::Pages;
 use vault_core::format::slot::Label;
@@ -17,6 +18,7 @@ use vault_core::secret::Secret;
 use vault_core::store;
 use vault_core::vault::create::NewVault;
 use vault_core::vault::edit::{NewValue, Update};
+use vault_core::vault::merge::{MergeContext, Merged, merge};
 use vault_core::vault::{LockedVault, UnlockedVault, Value};
 use vault_keyring::Store;
 
@@ -121,6 +123,31 @@ fn an_entry_made_by_hand_is_found_changed_and_never_ambiguous() {
     entry.delete_credential().unwrap();
     assert!(matches!(entry.get_password(), Err(Error::NoEntry)));
     assert_eq!(world.vault().list().unwrap().len(), 0);
+}
+
+#[test]
+fn an_item_in_conflict_is_neither_missing_nor_one_of_its_values() {
+    let world = world();
+    let base = std::fs::read(&world.path).unwrap();
+    world.set("keyring/s/u", &[], "theirs");
+    let theirs = world.vault();
+    // Another file at this path: theirs goes on reading the one that it opened.
+    std::fs::remove_file(&world.path).unwrap();
+    std::fs::write(&world.path, base).unwrap();
+    world.set("keyring/s/u", &[], "ours");
+    let random = &mut SystemRandom;
+    let merged = merge(&world.vault(), &theirs, None, &mut MergeContext { now: 3, author: "m", random });
+    let Ok(Merged::New(merged)) = merged else { panic!("both sides changed the entry") };
+    store::lock(&world.path).unwrap().replace(&merged.text).unwrap();
+
+    let entry = world.entry("s", "u");
+    for refused in [entry.get_secret().map(drop), entry.set_password("third"), entry.get_password().map(drop)]
+    {
+        let Err(Error::PlatformFailure(why)) = refused else { panic!("{refused:?}") };
+        assert!(matches!(why.downcast_ref(), Some(EditError::InConflict(_))), "{why:?}");
+    }
+    entry.delete_credential().unwrap();
+    assert!(matches!(entry.get_password(), Err(Error::NoEntry)));
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check, from: &Path, to: &Path) 
     let count = changes.len();
     let pages = if count > MANY { Pages::Many } else { Pages::Few };
     let fresh = slots::fresh(run, to, pages, wanted, changes)?;
-    init::create(run, to, &fresh)?;
+    let durable = init::create(run, to, &fresh)?;
     run.voice.status(&Status::Done(format!("salvaged {count} entries into {}", quoted_path(to))));
     if run.global.json {
         report.machine_key = fresh
@@ -61,6 +61,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check, from: &Path, to: &Path) 
         }
         init::report_key(run, to, &fresh)?;
     }
+    durable?;
     Ok(if report.is_well() { Exit::Ok } else { Exit::Integrity })
 }
 

@@ -43,8 +43,9 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &SlotAdd) -> Result<Exit, Failur
         in_keyring.keep(run)?;
     }
     let machine_key = wanted.out.write(run, made.machine_key)?;
-    let committed = match session.change_slots(made.slots.into_iter().map(SlotEdit::Add).collect()) {
-        Ok(committed) => committed,
+    // From here on the slot is stored, even if that may not outlive a power cut: its keys are kept and given out.
+    let (committed, durable) = match session.put_slots(made.slots.into_iter().map(SlotEdit::Add).collect()) {
+        Ok(stored) => stored,
         Err(error) => {
             made.in_keyring.iter().for_each(|in_keyring| in_keyring.forget(run));
             return Err(error.into());
@@ -67,13 +68,18 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &SlotAdd) -> Result<Exit, Failur
         let lost = machine_key.is_some();
         return match run.output.json(&json) {
             Err(error) if lost => Err(SlotFailure::KeyLost { label: key_label(&added), error }.into()),
-            result => Ok(result.map(|()| Exit::Ok)?),
+            result => {
+                result?;
+                durable?;
+                Ok(Exit::Ok)
+            }
         };
     }
     if let Some(key) = machine_key {
         init::print_key(run, &key)
             .map_err(|error| SlotFailure::KeyLost { label: key_label(&added), error })?;
     }
+    durable?;
     Ok(Exit::Ok)
 }
 

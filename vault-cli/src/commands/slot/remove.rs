@@ -32,14 +32,19 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &SlotRemove) -> Result<Exit, Fai
         let _ = OsKeyring::new(Prompts::Never).delete(&store, &item);
     }
     run.voice.status(&Status::Done(format!("removed slot {}", quoted(&arguments.label))));
-    let rotated = match arguments.rotate || offer_rotation(run, arguments)? {
-        true => Some(rotate::rotate(run, &path, &mut session, arguments.machine_keys_out.as_deref())?),
-        false => None,
+    let (rotated, durable) = match arguments.rotate || offer_rotation(run, arguments)? {
+        true => {
+            let keys_out = arguments.machine_keys_out.as_deref();
+            let (rotated, durable) = rotate::rotate(run, &path, &mut session, keys_out)?;
+            (Some(rotated), durable)
+        }
+        false => (None, Ok(())),
     };
     if run.global.json {
         let (removed, generation) = (arguments.label.as_str(), committed.generation);
         run.output.json(&Json { version: 1, removed, generation, rotated })?;
     }
+    durable?;
     Ok(Exit::Ok)
 }
 

@@ -8,14 +8,17 @@ use crate::cli::SlotTest;
 use crate::escape::quoted;
 use crate::failure::Failure;
 use crate::message::{Exit, Status};
-use crate::session::{Session, open_locked};
+use crate::session::{Session, SessionError, open_locked};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &SlotTest) -> Result<Exit, Failure> {
     let label = label(&arguments.label)?;
     let path = run.location()?.path;
     let slot = find(open_locked(&path)?.slots(), label.as_str())?;
     let session = run.unlock_with(&path, Some(label))?.0;
-    // What opened must be the slot itself, not one that took its label meanwhile.
+    // Not one that took its label meanwhile.
+    if session.opened_by() != Some(slot.id) {
+        return Err(SessionError::SlotChanged(arguments.label.clone()).into());
+    }
     let facts = session.facts();
     let kind = slot.kind.name();
     if run.global.json {

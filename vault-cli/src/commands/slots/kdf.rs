@@ -11,7 +11,8 @@ use crate::failure::Failure;
 use crate::message::Status;
 use crate::size::shown;
 
-/// The cost that the options ask for. A measured one is told; it is never below what is used without measuring.
+/// The cost that the options ask for. A measured one is told; it is no less work than what is used without measuring, as far as
+/// the format's passes make up for less memory that was asked for.
 ///
 /// # Errors
 /// [`Failure::KdfMemory`], [`Failure::NewSlot`] if there is too little memory to measure.
@@ -23,11 +24,12 @@ pub(in crate::commands) fn cost(run: &Run<'_>, options: &KdfOptions) -> Result<K
     let Some(target) = options.kdf_time else { return Ok(cost) };
     run.voice.transient("measuring this machine");
     let began = Instant::now();
-    let calibrated = cost.calibrate(target, &mut || began.elapsed()).and_then(|cost| {
-        let start = Instant::now();
-        derive(b"as somebody will wait", &[0; 16], cost)?;
-        Ok((cost, start.elapsed()))
-    });
+    let calibrated =
+        cost.at_least_the_default().calibrate(target, &mut || began.elapsed()).and_then(|cost| {
+            let start = Instant::now();
+            derive(b"as somebody will wait", &[0; 16], cost)?;
+            Ok((cost, start.elapsed()))
+        });
     run.voice.transient("");
     let (cost, takes) = calibrated.map_err(|_| Failure::NewSlot(NewSlotError::NotEnoughMemory))?;
     let memory = shown(u64::from(cost.memory_kib()) * 1024);
@@ -56,6 +58,12 @@ fn with_memory(bytes: u64) -> Result<KdfCost, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_measured_cost_makes_up_for_less_memory_with_more_passes() {
+        let at_least = |mib: u64| with_memory(mib << 20).ok().unwrap().at_least_the_default().passes();
+        assert_eq!([1024, 256, 128, 64, 48, 19].map(at_least), [3, 3, 6, 12, 16, 16]);
+    }
 
     #[test]
     fn costs_outside_the_limits_are_refused() {

@@ -14,16 +14,13 @@ use age_core::format::{FileKey, Stanza};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::format::text;
+use crate::keys::SECRET_VARIABLES;
 use crate::keys::ask::Asker;
 
 /// How long a plugin may say nothing. Waiting for an answer of the user does not count.
 pub const SILENCE: Duration = Duration::from_secs(30);
 /// Most bytes that a plugin may send in one run.
 pub const MAX_OUTPUT: u64 = 1024 * 1024;
-/// Variables that may hold secrets of ours: no plugin gets them.
-pub const HIDDEN_VARIABLES: [&str; 4] =
-    ["VAULT_PASSPHRASE", "VAULT_IDENTITY", "VAULT_MACHINE_KEY", "VAULT_RECOVERY_CODE"];
-
 /// Most bytes of one line, far more than any stanza needs.
 const MAX_LINE: u64 = 64 * 1024;
 /// Most characters of a message of a plugin that are kept.
@@ -172,7 +169,7 @@ impl<'a> Run<'a> {
         let mut command = Command::new(format!("age-plugin-{}", plugin.name));
         command.arg(format!("--age-plugin={machine}"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        for variable in HIDDEN_VARIABLES {
+        for variable in SECRET_VARIABLES {
             command.env_remove(variable);
         }
         let mut child = command.spawn().map_err(|error| {

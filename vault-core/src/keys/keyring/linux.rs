@@ -12,6 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::keys::keyring::{KeyringError, Prompts, SERVICE, Store};
 
+mod desktop;
+
+pub(super) use desktop::{desktop_items, remove_desktop_items};
+
 /// Name, description and priority of each.
 pub(super) const STORES: [(&str, &str, u8); 2] = [
     (SECRET_SERVICE, "Secret Service of the desktop (GNOME Keyring, KWallet, KeePassXC), over D-Bus", 20),
@@ -53,15 +57,34 @@ impl Desktop {
         Entry::new_in_store(&store, SERVICE, user).map_err(translate)
     }
 
-    /// Whether there is such an item, and that it can be had without asking anybody.
+    /// Whether there is such an item, and that it can be had without asking anybody who may not be asked.
     fn look(&self, user: &str) -> Result<(), KeyringError> {
+        if self.finds(user)? {
+            return Ok(());
+        }
+        // Some services do not say what a locked collection holds.
+        let collection = self.ours.get_default_collection().map_err(|error| of_service(&error))?;
+        if !collection.is_locked().map_err(|error| of_service(&error))? {
+            return Err(KeyringError::NotFound);
+        }
+        if self.prompts == Prompts::Never {
+            return Err(KeyringError::Locked);
+        }
+        collection.unlock().map_err(|error| of_service(&error))?;
+        match self.finds(user)? {
+            true => Ok(()),
+            false if collection.is_locked().map_err(|error| of_service(&error))? => Err(KeyringError::Locked),
+            false => Err(KeyringError::NotFound),
+        }
+    }
+
+    fn finds(&self, user: &str) -> Result<bool, KeyringError> {
         let wanted = HashMap::from([("service", SERVICE), ("username", user)]);
         let found = self.ours.search_items(wanted).map_err(|error| of_service(&error))?;
         match (found.unlocked.is_empty(), found.locked.is_empty()) {
-            (false, _) => Ok(()),
-            (true, false) if self.prompts == Prompts::Allowed => Ok(()),
-            (true, false) => Err(KeyringError::Locked),
-            (true, true) => self.unlocked().and(Err(KeyringError::NotFound)),
+            (true, true) => Ok(false),
+            (true, false) if self.prompts == Prompts::Never => Err(KeyringError::Locked),
+            _ => Ok(true),
         }
     }
 

@@ -3,7 +3,8 @@
 use keyring::{Entry, Error};
 use zeroize::Zeroizing;
 
-use crate::keys::keyring::{KeyringError, Prompts, SERVICE, Store};
+use crate::keys::keyring::{DesktopItem, KeyringError, Prompts, SERVICE, Store};
+use crate::secret::Secret;
 
 /// Name, description and priority.
 pub(super) const STORES: [(&str, &str, u8); 1] = [(NAME, "the keyring of this system", 20)];
@@ -18,6 +19,23 @@ const NAME: &str = "secret-service";
 /// The systems themselves decide whether they ask.
 pub(super) fn open(name: &str, _: Prompts) -> Result<Box<dyn Store>, KeyringError> {
     if name == NAME { Ok(Box::new(Native)) } else { Err(KeyringError::UnknownStore) }
+}
+
+/// These keyrings do not list what they hold.
+pub(super) fn desktop_items(
+    _: Option<&str>,
+    _: Prompts,
+    _: &mut dyn FnMut(DesktopItem),
+) -> Result<(), KeyringError> {
+    Err(KeyringError::UnknownStore)
+}
+
+/// Nothing was listed, so nothing is removed.
+pub(super) fn remove_desktop_items(
+    _: &[(String, Secret)],
+    _: &mut dyn FnMut(Result<(), KeyringError>),
+) -> Result<(), KeyringError> {
+    Err(KeyringError::UnknownStore)
 }
 
 struct Native;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::EditError;
 use crate::format::entry::{Alternative, EntryName, Meta, Secrets};
 use crate::format::id::SealId;
+use crate::format::map::SmallMap;
 use crate::format::seal::{EntryChange, EntryOp};
 use crate::vault::UnlockedVault;
 use crate::vault::edit::{Edit, Saved};
@@ -528,8 +529,8 @@ fn same_content(a: &OpenEntry, b: &OpenEntry) -> Result<bool, MergeError> {
 fn blank(meta: &Meta) -> OpenEntry {
     let meta = Meta {
         name: meta.name.clone(),
-        attributes: BTreeMap::new(),
-        fields: BTreeMap::new(),
+        attributes: SmallMap::new(),
+        fields: SmallMap::new(),
         created: meta.created,
         modified: meta.modified,
         expires: None,

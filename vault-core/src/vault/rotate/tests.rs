@@ -312,10 +312,15 @@ fn one_slot_is_tried_and_no_other() {
     let vault = with_slot(&Fixture::new(Pages::Few), |v| {
         v.new_passphrase_slot(label("words"), &words("correct horse"), cheap(), &mut SystemRandom).unwrap()
     });
-    let unlocked = vault.unlock();
-    let policy = UnlockPolicy::default();
-    let try_with =
-        |at: &str, credentials: &[Credential]| unlocked.test_slot(&label(at), credentials, &policy).is_ok();
+    let try_with = |at: &str, credentials: &[Credential]| {
+        let policy = UnlockPolicy { only_slot: Some(label(at)), ..UnlockPolicy::default() };
+        let locked = LockedVault::open(vault.text.clone()).unwrap();
+        let opened = locked.unlock(credentials, &policy).ok();
+        opened.is_some_and(|opened| {
+            let slot = opened.slots().iter().find(|slot| Some(slot.id) == opened.opened_by());
+            slot.is_some_and(|slot| slot.label == label(at))
+        })
+    };
     assert!(try_with("words", &[Credential::Passphrase(words("correct horse"))]));
     assert!(!try_with("words", &[Credential::Passphrase(words("wrong"))]));
     assert!(!try_with("words", &vault.credentials()));
