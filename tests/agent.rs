@@ -1,6 +1,7 @@
 //! The agent as a user meets it: unlocked once, refused to strangers, and nothing left behind.
 
 mod access;
+mod activation;
 mod alike;
 mod crowd;
 mod everyday;
@@ -9,4 +10,7 @@ mod lease;
 mod memory;
 mod named;
 mod pins;
+mod scan;
+mod sources;
 mod storm;
+mod swap;

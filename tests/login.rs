@@ -91,7 +91,7 @@ fn systemd_finds_no_fault_in_the_units() {
     let same = |text: String| text;
     let system = ["vault-job@nightly.service", "vault-job@nightly.timer"];
     assert_eq!(verified("system", &system, &[], same), "");
-    let user = ["vault-agent.service", "vault-unlock.service"];
+    let user = ["vault-agent.service", "vault-agent.socket", "vault-unlock.service"];
     assert_eq!(verified("user", &user, &["--user"], same), "");
 }
 

@@ -4,7 +4,8 @@
 use libfuzzer_sys::fuzz_target;
 use minicbor::{Decode, Encode};
 use vault_core::agent::message::{
-    AgentStatus, Attached, Checked, Chunk, Committed, Done, EntriesPart, Error, Facts, Got, Locked, LogEntry, LogLabels,
+    AgentStatus, Attached, Checked, Chunk, Committed, DifferencesPart, Done, EntriesPart, Error, Facts, Got, Locked, LogEntry,
+    LogLabels,
     LogPiece, Metas, Opened, Progress, Welcome,
 };
 use vault_core::agent::{self, FrameError, ReplyKind, Request};
@@ -46,6 +47,7 @@ fn every_content(bytes: &[u8]) {
     content::<Checked>(bytes);
     content::<Chunk>(bytes);
     content::<Committed>(bytes);
+    content::<DifferencesPart>(bytes);
     content::<Done>(bytes);
     content::<EntriesPart>(bytes);
     content::<Error>(bytes);

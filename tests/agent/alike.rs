@@ -26,14 +26,18 @@ fn filled() -> AgentHome {
     agent.vault(["import", "many.env", "--prefix", "many/"]).ok();
     agent.vault(["mv", "many/N1", "moved"]).ok();
     agent.vault(["rm", "many/N2"]).ok();
-    for arguments in [
-        &["init", "--quiet", "-b", "main"][..],
-        &["add", "secrets.vault"],
-        &["-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", "a"],
-    ] {
-        agent.home.program("git", arguments).env("GIT_CONFIG_GLOBAL", "/dev/null").ok();
-    }
+    git(&agent, &["init", "--quiet", "-b", "main"]);
+    commit(&agent, "a");
     agent
+}
+
+fn git(agent: &AgentHome, arguments: &[&str]) {
+    agent.home.program("git", arguments).env("GIT_CONFIG_GLOBAL", "/dev/null").ok();
+}
+
+fn commit(agent: &AgentHome, message: &str) {
+    git(agent, &["add", "secrets.vault"]);
+    git(agent, &["-c", "user.name=t", "-c", "user.email=t@t", "commit", "--quiet", "-m", message]);
 }
 
 /// Both ways, and that they end alike. Gives the one with the agent.
@@ -117,6 +121,66 @@ fn reading_commands_answer_byte_for_byte_as_without_the_agent() {
         alike(&agent, arguments);
     }
     assert_eq!(alike(&agent, &["get", "binary/large"]).stdout, binary());
+}
+
+#[test]
+fn older_states_are_read_with_the_key_that_the_agent_holds() {
+    let agent = filled();
+    agent.vault(["set", "text", "--field", "pin"]).stdin("9999\n").ok();
+    agent.vault(["set", "binary/large"]).stdin(vec![7; 300_000]).ok();
+    agent.vault(["mv", "moved", "moved-again"]).ok();
+    agent.vault(["rm", "empty"]).ok();
+    commit(&agent, "b");
+    agent.vault(["set", "new", "--attr", "service=y"]).stdin("n\n").ok();
+    git(&agent, &["add", "secrets.vault"]);
+    agent.vault(["set", "text"]).stdin("three\n").ok();
+    let fruitful: &[&[&str]] = &[
+        &["get", "text", "pin", "--at", "HEAD~"],
+        &["get", "text", "pin", "--at", "main", "--json"],
+        &["get", "binary/large", "--at", "HEAD~"],
+        &["get", "text-large", "--at", "HEAD~"],
+        &["diff"],
+        &["diff", "--json"],
+        &["diff", "HEAD~"],
+        &["diff", "HEAD~", "HEAD", "--json"],
+        &["diff", "--staged"],
+        &["diff", "--textconv", "secrets.vault"],
+        &["check", "--staged"],
+        &["check", "--staged", "--json"],
+        &["history", "text"],
+        &["history", "text", "--json"],
+    ];
+    for arguments in fruitful {
+        let ended = alike(&agent, arguments);
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        assert!(!ended.stdout.is_empty(), "{ended:?}");
+    }
+    assert_eq!(alike(&agent, &["get", "text", "pin", "--at", "HEAD~"]).text(), "1234");
+    assert_eq!(alike(&agent, &["get", "binary/large", "--at", "HEAD~"]).stdout, binary());
+    let renamed = alike(&agent, &["diff", "HEAD~", "HEAD"]);
+    assert!(renamed.text().contains("renamed moved to moved-again"), "{renamed:?}");
+    let staged = agent.vault(["check", "--staged", "--json"]).ok().json();
+    assert_eq!(staged["files"][0]["verified"], true);
+    alike(&agent, &["get", "no", "--at", "HEAD"]);
+    alike(&agent, &["get", "new", "--at", "HEAD"]);
+    alike(&agent, &["diff", "HEAD", "HEAD"]);
+}
+
+#[test]
+fn a_state_under_another_master_key_is_read_with_what_opens_it_and_nobody_else_s_key() {
+    let agent = filled();
+    let with_passphrase =
+        |run: crate::crash::program::Run| run.env("VAULT_PASSPHRASE_FILE", agent.home.beside("passphrase"));
+    with_passphrase(agent.vault(["rotate", "--yes", "--no-agent"])).ok();
+    agent.unlock();
+    // The agent's key is not that of the commit. With nothing else, it is locked.
+    agent.vault(["get", "text", "--at", "HEAD", "--no-input"]).fails(4, "locked-no-terminal");
+    agent.vault(["diff", "--no-input"]).fails(4, "locked-no-terminal");
+    agent.vault(["check", "--staged"]).ok().says("");
+    assert_eq!(with_passphrase(agent.vault(["get", "text", "--at", "HEAD"])).ok().text(), "one\ntwo");
+    let diff = with_passphrase(agent.vault(["diff"])).ok();
+    let without = with_passphrase(agent.vault(["diff", "--no-agent"])).ok();
+    assert_eq!((&diff.stdout, &diff.stderr), (&without.stdout, &without.stderr));
 }
 
 #[test]

@@ -134,6 +134,43 @@ fn it_says_which_version_it_speaks_and_refuses_what_it_does_not_know() {
 }
 
 #[test]
+fn an_unlock_whose_client_gave_up_unlocks_nothing() {
+    let agent = AgentHome::new();
+    let slow =
+        ["init", "--file", "slow.vault", "--kdf-memory", "96MiB", "--passphrase-file", "../passphrase"];
+    agent.vault(slow).ok();
+    agent.vault(["agent"]).ok();
+    let vault = message::VaultPath::new(&agent.home.work().join("slow.vault")).unwrap();
+    let credentials = || {
+        vec![message::Credential::Passphrase(vault_core::secret::Secret::new(super::home::PASSPHRASE.into()))]
+    };
+    let unlock = || {
+        agent::Request::Unlock(message::Unlock {
+            vault: vault.clone(),
+            credentials: credentials(),
+            lease: None,
+            idle: None,
+            slot: None,
+            max_kdf_memory: None,
+            allow_rollback: None,
+        })
+    };
+    let mut client = agent.connect();
+    client.send(&unlock());
+    drop(client);
+    let start = std::time::Instant::now();
+    while agent.connect().status().connections > 1 {
+        assert!(start.elapsed() < std::time::Duration::from_secs(30), "it is still tried");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(agent.connect().status().held.is_empty());
+    // The same request of a client that waits.
+    let mut client = agent.connect();
+    assert_eq!(client.ask(&unlock()).0, ReplyKind::Result);
+    assert_eq!(agent.connect().status().held.len(), 1);
+}
+
+#[test]
 fn a_killed_agent_blocks_nobody() {
     let agent = AgentHome::new();
     for _ in 0..3 {

@@ -103,6 +103,15 @@ impl Client {
         reply(&mut self.stream)
     }
 
+    /// Writes a request, and reads nothing.
+    pub(crate) fn send(&mut self, request: &Request) {
+        self.send_frame(&agent::request(request).unwrap());
+    }
+
+    pub(crate) fn send_frame(&mut self, frame: &Secret) {
+        self.stream.write_all(frame.expose()).unwrap();
+    }
+
     pub(crate) fn status(&mut self) -> AgentStatus {
         let (kind, body) = self.ask(&Request::Status(Status {}));
         assert_eq!(kind, ReplyKind::Result);

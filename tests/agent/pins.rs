@@ -72,6 +72,10 @@ fn another_vault_at_the_same_path_is_refused_and_gets_no_passphrase_tried() {
     // Without a key, only its form would be checked.
     let check = agent.vault(["check"]).env("VAULT_PASSPHRASE_FILE", agent.home.beside("passphrase"));
     check.exits(6).says(words);
+    for options in [&["check"][..], &["check", "--no-key"]] {
+        let ended = here(&agent, agent.vault(options.iter().copied()).without("VAULT_PASSPHRASE_FILE"));
+        ended.without("VAULT_PASSPHRASE_FILE").exits(6).says(words);
+    }
     agent.vault(["set", "a"]).stdin("2").exits(6).says(words);
     agent.vault(["unlock", "--stdin"]).stdin(super::home::PASSPHRASE).exits(6).says(words);
     agent.vault(["unlock", "--stdin"]).stdin("wrong").exits(6).says(words);

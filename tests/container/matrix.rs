@@ -7,12 +7,12 @@ use crate::crash::program::{Ended, Home};
 use super::filter::{KEYS_AND_LOCKS, MEMFD_CREATE};
 use super::sandbox::Container;
 
-const VALUE: &str = "a value\nof two lines";
+pub(super) const VALUE: &str = "a value\nof two lines";
 const KEY: [&str; 2] = ["--machine-key-file", "/machine.key"];
 const PASS: [&str; 2] = ["--passphrase-file", "/pass"];
 
 /// A vault that a machine key and a passphrase of this cost open.
-fn home(memory: &str) -> Home {
+pub(super) fn home(memory: &str) -> Home {
     let home = Home::empty();
     fs::write(home.beside("pass"), "correct horse\n").unwrap();
     let pass = home.beside("pass");
@@ -28,7 +28,7 @@ fn home(memory: &str) -> Home {
     home
 }
 
-fn everything_bad() -> Container {
+pub(super) fn everything_bad() -> Container {
     Container {
         bare: true,
         no_memory: true,
@@ -41,7 +41,7 @@ fn everything_bad() -> Container {
 }
 
 /// The containers, each with one thing less than usual, and one with everything less.
-fn containers() -> Vec<(&'static str, Container)> {
+pub(super) fn containers() -> Vec<(&'static str, Container)> {
     let usual = Container::default;
     vec![
         ("usual", usual()),

@@ -28,6 +28,15 @@ pub(super) struct Container {
 impl Container {
     /// The program in it, with these arguments. `/here` is the vault's folder, `/key` what opens it.
     pub(super) fn vault(&self, home: &Home, arguments: &[&str]) -> Run {
+        self.program(home, "/vault", arguments)
+    }
+
+    /// A shell in it, which ends with all that it started.
+    pub(super) fn shell(&self, home: &Home, script: &str) -> Run {
+        self.program(home, "/usr/bin/sh", &["-c", script])
+    }
+
+    fn program(&self, home: &Home, program_there: &str, arguments: &[&str]) -> Run {
         let filter = home.beside("filter");
         fs::write(&filter, refusing(&self.refused)).unwrap();
         let text = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
@@ -99,7 +108,7 @@ impl Container {
         let script = format!("{} exec bwrap \"$@\" 9<{}", self.limits, filter.display());
         let mut words = vec!["-c".to_owned(), script, "sh".to_owned()];
         words.extend(options);
-        words.push("/vault".to_owned());
+        words.push(program_there.to_owned());
         words.extend(arguments.iter().map(|argument| (*argument).to_owned()));
         home.program("sh", words).without("VAULT_MACHINE_KEY_FILE")
     }

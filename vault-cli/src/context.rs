@@ -50,6 +50,8 @@ pub(crate) struct Environment {
     runtime_folder: Option<PathBuf>,
     bus_address: Option<String>,
     agent_socket: Option<PathBuf>,
+    /// For which process sockets are, and how many.
+    passed_sockets: Option<(u32, u32)>,
     shell_folder: Option<PathBuf>,
     editor: Option<OsString>,
     empty: Option<&'static str>,
@@ -96,6 +98,9 @@ impl Environment {
             runtime_folder: path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()),
             bus_address: text("DBUS_SESSION_BUS_ADDRESS"),
             agent_socket: path("VAULT_AGENT_SOCK"),
+            passed_sockets: text("LISTEN_PID")
+                .zip(text("LISTEN_FDS"))
+                .and_then(|(process, count)| Some((process.parse().ok()?, count.parse().ok()?))),
             shell_folder: path("PWD").filter(|path| path.is_absolute()),
             empty: UNLOCKING_VARIABLES
                 .into_iter()
@@ -222,6 +227,11 @@ impl Environment {
     /// The agent's socket, if it was named.
     pub(crate) fn agent_socket(&self) -> Option<&Path> {
         self.agent_socket.as_deref()
+    }
+
+    /// How many sockets a supervisor passed to this process, if it did: sd_listen_fds(3).
+    pub(crate) fn passed_sockets(&self) -> Option<u32> {
+        self.passed_sockets.filter(|(process, _)| *process == std::process::id()).map(|(_, count)| count)
     }
 
     /// The name under which changes are logged: a claim, which nothing depends on.

@@ -10,6 +10,7 @@
 //! ```
 
 pub mod change;
+pub mod differ;
 pub mod message;
 
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
@@ -150,6 +151,8 @@ requests! {
     20 Log,
     /// A field's value in another version of an entry in conflict.
     21 Alternative,
+    /// What differs between two states.
+    22 Differ,
 }
 
 impl Request {

@@ -4,6 +4,7 @@
 mod signals;
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 pub use signals::{Caught, Signals, keep_children};
 
@@ -61,9 +62,32 @@ pub fn close_on_exec_from(_: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// A copy of a descriptor that this process was started with, such as a socket from a supervisor. It ends with an exec.
+///
+/// # Errors
+/// The system's, if there is no such descriptor.
+pub fn inherited(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes three numbers, and makes a descriptor or an error; nothing happens to the one that is copied.
+    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
+    if copy < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it was made just now, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_descriptor_is_copied_if_it_is_there() {
+        use std::os::fd::AsRawFd;
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let copy = inherited(file.as_raw_fd()).unwrap();
+        assert_ne!(copy.as_raw_fd(), file.as_raw_fd());
+        assert!(inherited(-1).is_err() && inherited(1_000_000).is_err());
+    }
 
     #[test]
     fn memory_that_is_locked_is_counted_by_the_kernel() {

@@ -1,7 +1,12 @@
 //! What the agent does for a client: every request is answered through the session that works without an agent.
+//!
+//! Here: the conversation, which vault is meant, and what is held. `read` gives what is in a vault, `write` changes it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read, Write};
+mod read;
+mod write;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -10,20 +15,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use minicbor::Encode;
-use vault_core::agent::change::{self, Incoming};
-use vault_core::agent::message::{
-    self, Bytes, ChangesBytes, Done, Found, Listed, LogEntry, MetaBytes, VaultPath,
-};
-use vault_core::agent::{self, FrameError, PART, ReplyKind, Request, VERSIONS};
-use vault_core::format::entry::{self, EntryName};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use vault_core::agent::change;
+use vault_core::agent::message::{self, Done, MetaBytes, VaultPath};
+use vault_core::agent::{self, FrameError, ReplyKind, Request, VERSIONS};
 use vault_core::format::front::Pages;
 use vault_core::keys::age::parse_identities;
 use vault_core::keys::machine::MachineKey;
 use vault_core::keys::{Credential, UnlockPolicy};
-use vault_core::secret::{Passphrase, Secret, scrub_stack};
+use vault_core::secret::{Passphrase, scrub_stack};
 use vault_core::store;
-use vault_core::vault::edit::{NewValue, Outcome, Pick, Update};
-use vault_core::vault::{LockedVault, LongValue, UnlockFailure, UnlockedVault, Value};
+use vault_core::vault::edit::NewValue;
+use vault_core::vault::{LockedVault, LongValue, UnlockFailure, UnlockedVault};
 use zeroize::Zeroizing;
 
 use super::clock::{End, Reading};
@@ -34,7 +37,7 @@ use super::{PROGRAM, Told};
 use crate::context;
 use crate::input::Place;
 use crate::message::wire;
-use crate::session::{Change, Committed, Expect, Local, Session, SessionError, label};
+use crate::session::{Local, Session, SessionError, label};
 
 /// What a connection has open.
 #[derive(Default)]
@@ -44,14 +47,19 @@ pub(super) struct Open {
     attached: BTreeMap<u64, NewValue>,
     staged: Vec<change::Change>,
     staged_bytes: usize,
+    /// Something that was to be stored was forgotten: the next commit must not store the rest alone.
+    is_spoilt: bool,
     last: u64,
 }
 
 impl Open {
-    /// Forgets what is of this vault, or all. What was to be stored stays: it is the client's, not the vault's.
+    /// Forgets what is of this vault, or all; and what was to be stored, since it does not say in which.
     pub(super) fn forget(&mut self, vault: Option<&Path>) {
         self.states.retain(|_, (real, _)| vault.is_some_and(|vault| real != vault));
         self.values.retain(|_, (real, _)| vault.is_some_and(|vault| real != vault));
+        self.is_spoilt |= !(self.staged.is_empty() && self.attached.is_empty());
+        (self.staged, self.staged_bytes) = (Vec::new(), 0);
+        self.attached.clear();
     }
 
     fn next(&mut self) -> u64 {
@@ -127,10 +135,10 @@ impl<'a> Conversation<'a> {
                 }
                 Ok(None) | Err(NoFrame::Io(_)) => return,
             };
-            self.connection.set_busy(true);
+            self.connection.begin();
             let goes_on = self.answer(frame);
             scrub_stack();
-            self.connection.set_busy(false);
+            self.connection.finish();
             if !goes_on || !self.frames.has_more() && self.send_waiting().is_err() {
                 return;
             }
@@ -283,6 +291,7 @@ impl<'a> Conversation<'a> {
             }
             Request::Open(open) => self.open(&open),
             Request::Log(it) => self.log(&it),
+            Request::Differ(it) => self.differ(&it),
             Request::Compact(compact) => {
                 let pages = match compact.pages {
                     None => None,
@@ -304,9 +313,11 @@ impl<'a> Conversation<'a> {
             let open = lock(&self.connection.open);
             let (real, vault) =
                 open.states.get(&state).ok_or_else(|| locked(path, "the state that was open"))?;
+            self.connection.is_about(real);
             return Ok((real.clone(), None, Arc::clone(vault), None));
         }
         let Some((real, held)) = self.server.find(path) else { return Err(locked(path, "this vault")) };
+        self.connection.is_about(&real);
         match held.current(&real, path) {
             Ok(current) => {
                 held.touch(&Reading::now());
@@ -320,6 +331,16 @@ impl<'a> Conversation<'a> {
             )),
             Err(NotCurrent::Session(error)) => Err(Refusal::Session(error)),
         }
+    }
+
+    /// Keeps something of a vault for later requests, unless it was locked meanwhile.
+    fn keep<T>(&self, real: &Path, put: impl FnOnce(&mut Open) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let mut open = lock(&self.connection.open);
+        // Whoever forgets a vault first takes it from what is held, and then looks at what is open.
+        if !lock(&self.server.held).contains_key(real) {
+            return Err(locked(real, "this vault"));
+        }
+        put(&mut open)
     }
 
     fn session(&self, path: &VaultPath, state: Option<u64>) -> Result<Local, Refusal> {
@@ -369,6 +390,7 @@ impl<'a> Conversation<'a> {
         policy.allow_rollback = unlock.allow_rollback.is_some();
         let failed = |error| SessionError::Store(path.clone(), error);
         let Some(real) = real(&path) else { return Err(failed(store::StoreError::NotFound).into()) };
+        self.connection.is_about(&real);
         let by_key = credentials.iter().any(|credential| matches!(credential, Credential::MachineKey(_)));
         let memory = Memory {
             named_by_key: by_key,
@@ -390,236 +412,41 @@ impl<'a> Conversation<'a> {
         if !lock_keys(&vault) {
             self.server.keys_are_not_locked();
         }
+        // Whoever asked may have given up, and told somebody that the vault is not unlocked.
+        if has_gone(self.frames.stream()) {
+            return Err(Refusal::Gone);
+        }
         let result = facts(&vault, older);
         let now = Reading::now();
         let lease = unlock.lease.map(|seconds| End::after(&now, seconds));
         let idle = unlock.idle.map(|seconds| (seconds, End::after(&now, seconds)));
         if !self.server.hold(real, Held::new(vault, snapshot, (memory, older), lease, idle)) {
-            return Err(told("agent-busy", 7, "the agent holds as many vaults as it can"));
+            let why = "the agent holds as many vaults as it can, or is about to end";
+            return Err(told("agent-busy", 7, why));
         }
         self.result(&result)
     }
 
     fn lock(&mut self, which: message::Lock) -> Result<(), Refusal> {
+        self.connection.forgets();
         let count = match which.vault {
-            None => self.server.forget(None),
+            None => self.server.forget_and_wait(None),
             // What is gone from the disk is held under the path that it had.
             Some(path) => {
                 let real = real(path.path()).unwrap_or_else(|| path.path().to_owned());
-                self.server.forget(Some(&real))
+                self.server.forget_and_wait(Some(&real))
             }
         };
         self.result(&message::Locked { count })
     }
 
     fn stop(&mut self) -> Result<(), Refusal> {
-        self.server.forget(None);
+        self.connection.forgets();
+        self.server.forget_and_wait(None);
         self.result(&Done {})?;
         self.server.stop.store(true, Ordering::SeqCst);
         self.server.wake_up();
         Ok(())
-    }
-
-    fn get(&mut self, get: &message::Get) -> Result<(), Refusal> {
-        let (real, _, vault, _) = self.vault(&get.vault, get.state)?;
-        let found = Local::of(get.vault.path(), vault).entry(&get.name, &get.field)?;
-        let Some((meta, value)) = found else {
-            return self.result(&message::Got { meta: None, value: None });
-        };
-        let value = self.found(real, value)?;
-        self.result(&message::Got { meta: Some(MetaBytes(meta)), value })
-    }
-
-    /// A value as it is sent: a long one gets a handle.
-    fn found(&self, real: PathBuf, value: Option<Value>) -> Result<Option<Found>, Refusal> {
-        Ok(match value {
-            None => None,
-            Some(Value::Inline(secret)) => Some(Found::Short(secret)),
-            Some(Value::Attachment(reader)) => {
-                let mut open = lock(&self.connection.open);
-                if open.values.len() >= VALUES {
-                    return Err(told("agent-busy", 7, "too many values are open on this connection"));
-                }
-                let (handle, length) = (open.next(), reader.length());
-                open.values.insert(handle, (real, reader));
-                Some(Found::Long { handle, length })
-            }
-        })
-    }
-
-    fn metas(&mut self, metas: Vec<entry::Meta>) -> Result<(), Refusal> {
-        let mut part = message::Metas { metas: Vec::new() };
-        let mut size = 0;
-        for meta in metas {
-            size += meta_size(&meta);
-            part.metas.push(MetaBytes(meta));
-            if size >= PART {
-                self.send(ReplyKind::Part, &part)?;
-                (part.metas, size) = (Vec::new(), 0);
-            }
-        }
-        if !part.metas.is_empty() {
-            self.send(ReplyKind::Part, &part)?;
-        }
-        self.result(&Done {})
-    }
-
-    fn find(&mut self, find: message::Find) -> Result<(), Refusal> {
-        let (_, held, vault, _) = self.vault(&find.vault, find.state)?;
-        let path = find.vault.path();
-        let catalogue = match held {
-            Some(held) => held.catalogue(&vault, path)?,
-            None => {
-                Arc::new(vault.catalogue().map_err(|error| SessionError::Verify(path.to_owned(), error))?)
-            }
-        };
-        let with = find.with.map(|texts| texts.0).unwrap_or_default();
-        let found = catalogue.find(&with, &find.having.unwrap_or_default());
-        self.metas(found)
-    }
-
-    fn entries(&mut self, entries: message::Entries) -> Result<(), Refusal> {
-        let names: Option<BTreeSet<EntryName>> = entries.names.map(|names| names.into_iter().collect());
-        let wanted = |meta: &entry::Meta| names.as_ref().is_none_or(|names| names.contains(&meta.name));
-        let mut session = self.session(&entries.vault, entries.state)?;
-        let mut part = message::EntriesPart { entries: Vec::new() };
-        let mut size = 0;
-        let all = match &names {
-            // A few are looked up: to look at all would read the whole file.
-            Some(names) if names.len() <= FEW => few(&mut session, names)?,
-            _ => session.entries(&wanted)?,
-        };
-        for opened in all {
-            let values = opened.values.into_iter().map(|(field, value)| match value {
-                Value::Inline(secret) => (field, Listed::Short(secret)),
-                Value::Attachment(reader) => (field, Listed::Long(reader.length())),
-            });
-            let values: BTreeMap<String, Listed> = values.collect();
-            let inline: usize = values
-                .values()
-                .map(|value| match value {
-                    Listed::Short(secret) => 16 + secret.expose().len(),
-                    Listed::Long(_) => 16,
-                })
-                .sum();
-            size += meta_size(&opened.meta) + inline;
-            part.entries.push(message::Entry { meta: opened.meta, values });
-            if size >= PART {
-                self.send(ReplyKind::Part, &part)?;
-                (part.entries, size) = (Vec::new(), 0);
-            }
-        }
-        if !part.entries.is_empty() {
-            self.send(ReplyKind::Part, &part)?;
-        }
-        self.result(&Done {})
-    }
-
-    fn log(&mut self, it: &message::Log) -> Result<(), Refusal> {
-        let log = self.session(&it.vault, it.state)?.log()?;
-        let entries = log.records.into_iter().map(|record| LogEntry {
-            seal: record.seal,
-            generation: record.generation,
-            parents: record.parents,
-            restart: record.restart,
-            carried: record.carried,
-            changes: ChangesBytes(record.changes),
-        });
-        let bytes = LogEntry::encode_all(&entries.collect::<Vec<_>>());
-        for piece in bytes.chunks(PART) {
-            let bytes = Bytes(Secret::new(piece.to_vec()));
-            self.send(ReplyKind::Part, &message::LogPiece { bytes })?;
-        }
-        self.result(&message::LogLabels { labels: log.labels.into_iter().collect() })
-    }
-
-    fn stage(&mut self, stage: message::Stage) -> Result<(), Refusal> {
-        let mut open = lock(&self.connection.open);
-        open.staged_bytes += stage.changes.iter().map(change_size).sum::<usize>();
-        if open.staged_bytes > STAGED {
-            (open.staged, open.staged_bytes) = (Vec::new(), 0);
-            drop(open);
-            return Err(Refusal::Told(Box::new(Told {
-                hints: vec!["nothing was stored; run the command with --no-agent".to_owned()],
-                ..match told("agent-too-large", 1, "these are more changes than the agent takes at once") {
-                    Refusal::Told(told) => *told,
-                    _ => return Err(Refusal::Gone),
-                }
-            })));
-        }
-        open.staged.extend(stage.changes);
-        drop(open);
-        self.result(&Done {})
-    }
-
-    fn commit(&mut self, commit: message::Commit) -> Result<(), Refusal> {
-        let (staged, mut attached) = {
-            let mut open = lock(&self.connection.open);
-            open.staged_bytes = 0;
-            (std::mem::take(&mut open.staged), std::mem::take(&mut open.attached))
-        };
-        let changes = staged.into_iter().chain(commit.changes.unwrap_or_default());
-        let changes = changes.map(|change| of_wire(change, &mut attached)).collect::<Result<Vec<_>, _>>();
-        // What no change named is still there for the next one.
-        lock(&self.connection.open).attached.append(&mut attached);
-        let changes = changes?;
-        let mut session = self.writer(&commit.vault, commit.author)?;
-        let committed = session.commit(changes, &mut |_| ())?;
-        self.committed(&committed)
-    }
-
-    fn committed(&mut self, committed: &Committed) -> Result<(), Refusal> {
-        let outcomes = committed.outcomes.iter().map(|outcome| u8::from(*outcome == Outcome::Changed));
-        self.result(&message::Committed { outcomes: outcomes.collect(), generation: committed.generation })
-    }
-
-    fn attach(&mut self, attach: &message::Attach) -> Result<(), Refusal> {
-        let vault = self.vault(&attach.vault, None).map(drop);
-        let mut incoming =
-            Parts { frames: &mut self.frames, part: Zeroizing::new(Vec::new()), at: 0, end: None };
-        let mut length = 0;
-        let result = vault.and_then(|()| {
-            let mut counted = Counted { reader: &mut incoming, count: &mut length };
-            Ok(crate::session::attachment(attach.vault.path(), &mut counted, attach.limit)?)
-        });
-        // The rest is still on its way, and is no request.
-        let rest = io::copy(&mut incoming, &mut io::sink());
-        let is_whole = matches!(incoming.end, Some(true));
-        if rest.is_err() || !is_whole {
-            return Err(Refusal::Gone);
-        }
-        let value = result?;
-        let mut open = lock(&self.connection.open);
-        if open.attached.len() >= VALUES {
-            return Err(told("agent-busy", 7, "too many values wait to be stored on this connection"));
-        }
-        let handle = open.next();
-        open.attached.insert(handle, value);
-        drop(open);
-        self.result(&message::Attached { handle, length })
-    }
-
-    fn read(&mut self, handle: u64) -> Result<(), Refusal> {
-        let taken = lock(&self.connection.open).values.remove(&handle);
-        let Some((real, mut reader)) = taken else { return Err(bad_request("no value has this number")) };
-        let mut bytes = Zeroizing::new(vec![0; PART]);
-        let mut length = 0;
-        while length < bytes.len() {
-            match reader.read(&mut bytes[length..]) {
-                Ok(0) => break,
-                Ok(count) => length += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    return Err(told("tampered", 6, format!("cannot read the value: {error}")));
-                }
-            }
-        }
-        bytes.truncate(length);
-        // Unless it was locked meanwhile.
-        if length > 0 && lock(&self.server.held).contains_key(&real) {
-            lock(&self.connection.open).values.insert(handle, (real, reader));
-        }
-        self.result(&message::Chunk { bytes: Bytes(Secret::from(bytes)) })
     }
 
     fn close(&mut self, close: &message::Close) -> Result<(), Refusal> {
@@ -660,15 +487,23 @@ impl<'a> Conversation<'a> {
             vault = Arc::new(opened);
         }
         let facts = facts(&vault, older);
-        let mut open = lock(&self.connection.open);
-        if open.states.len() >= STATES {
-            return Err(told("agent-busy", 7, "too many states are open on this connection"));
-        }
-        let state = open.next();
-        open.states.insert(state, (real, vault));
-        drop(open);
+        let state = self.keep(&real, |open| {
+            if open.states.len() >= STATES {
+                return Err(told("agent-busy", 7, "too many states are open on this connection"));
+            }
+            let state = open.next();
+            open.states.insert(state, (real.clone(), vault));
+            Ok(state)
+        })?;
         self.result(&message::Opened { state, facts })
     }
+}
+
+/// Whether the client closed its end.
+fn has_gone(stream: &UnixStream) -> bool {
+    let mut ready = [PollFd::new(stream, PollFlags::empty())];
+    poll(&mut ready, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
+        && ready[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
 fn no_hello() -> Refusal {
@@ -709,140 +544,8 @@ fn credential(credential: message::Credential) -> Result<Credential, SessionErro
     })
 }
 
-fn few(
-    session: &mut Local,
-    names: &BTreeSet<EntryName>,
-) -> Result<Vec<crate::session::Opened>, SessionError> {
-    let mut all = Vec::new();
-    for name in names {
-        let Some(meta) = session.meta(name)? else { continue };
-        let mut values = Vec::new();
-        for field in meta.fields.keys() {
-            if let Some((_, Some(value))) = session.entry(name, field)? {
-                values.push((field.clone(), value));
-            }
-        }
-        all.push(crate::session::Opened { meta, values });
-    }
-    Ok(all)
-}
-
-fn of_wire(change: change::Change, attached: &mut BTreeMap<u64, NewValue>) -> Result<Change, Refusal> {
-    Ok(match change {
-        change::Change::Remove(name) => Change::Remove(name),
-        change::Change::Rename(from, to) => Change::Rename { from, to },
-        change::Change::Copy(from, to) => Change::Copy { from, to },
-        change::Change::Resolve(name, pick) => {
-            let pick = match pick {
-                None => Pick::Ours,
-                Some(number) => Pick::Theirs(usize::try_from(number).unwrap_or(usize::MAX)),
-            };
-            Change::Resolve { name, pick }
-        }
-        change::Change::Set(set) => {
-            let change::Set { name, fields, attributes, expires, expect } = *set;
-            let mut update = Update { attributes, expires, ..Update::default() };
-            for (field, value) in fields {
-                let value = match value {
-                    None => None,
-                    Some(Incoming::Short(secret)) => Some(NewValue::Inline(secret)),
-                    Some(Incoming::Attached(handle)) => {
-                        let value = attached.remove(&handle);
-                        Some(value.ok_or_else(|| bad_request("no value has this number"))?)
-                    }
-                };
-                update.fields.insert(field, value);
-            }
-            let expect = match expect {
-                None => Expect::Anything,
-                Some(change::Expect::Entry) => Expect::Entry,
-                Some(change::Expect::NoField(field)) => Expect::NoField(field),
-                Some(change::Expect::Value(field, value)) => Expect::Value(field, value),
-            };
-            Change::Set { name, update, expect }
-        }
-    })
-}
-
-/// About how many bytes this takes in a message.
-fn meta_size(meta: &entry::Meta) -> usize {
-    let attributes = meta.attributes.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>();
-    let fields = meta.fields.keys().map(|name| name.len() + 16).sum::<usize>();
-    let alternatives = meta.alternatives.len() * 1024;
-    64 + meta.name.as_str().len() + attributes + fields + alternatives
-}
-
-fn change_size(change: &change::Change) -> usize {
-    let change::Change::Set(set) = change else { return 256 };
-    let fields = set.fields.iter().map(|(name, value)| {
-        let value = match value {
-            Some(Incoming::Short(secret)) => secret.expose().len(),
-            _ => 8,
-        };
-        name.len() + value + 64
-    });
-    let attributes = set.attributes.iter();
-    let attributes = attributes.map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len) + 64);
-    256 + set.name.as_str().len() + fields.sum::<usize>() + attributes.sum::<usize>()
-}
-
-/// The parts of a value that a client writes.
-struct Parts<'a> {
-    frames: &'a mut Frames,
-    part: Zeroizing<Vec<u8>>,
-    at: usize,
-    /// Whether the client ended it, or went.
-    end: Option<bool>,
-}
-
-impl Read for Parts<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.part.len() {
-            if self.end.is_some() {
-                return Ok(0);
-            }
-            let next = match self.frames.next(Some(DEADLINE)) {
-                Ok(Some(frame)) => Request::decode(frame.body.expose()).ok(),
-                _ => None,
-            };
-            match next {
-                Some(Request::Write(write)) if write.bytes.0.expose().len() <= PART => {
-                    self.part = Zeroizing::new(write.bytes.0.expose().to_vec());
-                    self.at = 0;
-                    if self.part.is_empty() {
-                        self.end = Some(true);
-                    }
-                }
-                _ => {
-                    self.end = Some(false);
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-            }
-        }
-        let count = out.len().min(self.part.len() - self.at);
-        out[..count].copy_from_slice(&self.part[self.at..self.at + count]);
-        self.at += count;
-        Ok(count)
-    }
-}
-
-struct Counted<'a> {
-    reader: &'a mut dyn Read,
-    count: &'a mut u64,
-}
-
-impl Read for Counted<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let count = self.reader.read(out)?;
-        *self.count += count as u64;
-        Ok(count)
-    }
-}
-
 /// From the first byte of a frame to its last.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// Values that a connection has open, to read or to store.
 const VALUES: usize = 256;
 const STATES: usize = 16;
-const STAGED: usize = 64 << 20;
-/// So many entries are looked up one by one.
-const FEW: usize = 64;

@@ -1,7 +1,7 @@
 //! Vaults that are held: their keys, for how long, and whether the file is still theirs.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use vault_core::keys::UnlockError;
 use vault_core::store::{self, Snapshot};
@@ -184,10 +184,9 @@ impl Held {
         }
     }
 
-    /// Forgets the keys. Requests that are at work have them until they end: see what is returned.
-    pub(super) fn forget(&self) -> Weak<UnlockedVault> {
-        let state = self.state().take();
-        state.map(|state| Arc::downgrade(&state.vault)).unwrap_or_default()
+    /// Forgets the keys. Requests that are at work have them until they end.
+    pub(super) fn forget(&self) {
+        self.state().take();
     }
 }
 

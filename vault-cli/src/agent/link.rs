@@ -1,17 +1,20 @@
 //! Frames on a connection: what is common to both ends, and the client's end.
 
-use std::io::{self, IoSliceMut, Write};
+use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use minicbor::Decode;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
 use vault_core::agent::message::{self, Hello, Use, VaultPath, Welcome};
 use vault_core::agent::{self, FrameError, ReplyKind, Request, VERSIONS};
 use vault_core::secret::Secret;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::socket::Places;
 use super::{AgentError, PROGRAM};
@@ -94,11 +97,9 @@ impl Frames {
         let length = agent::body_length(prefix).map_err(NoFrame::Frame)?;
         self.start += 4;
         let mut body = Zeroizing::new(Vec::with_capacity(length));
-        let there = length.min(self.end - self.start);
-        body.extend_from_slice(&self.buffer[self.start..self.start + there]);
-        self.start += there;
-        if length - there > self.buffer.len() {
-            // What is in it was taken, and is wiped with it.
+        self.take(&mut body, length);
+        if length - body.len() > self.buffer.len() {
+            // What was in it is taken, and wiped.
             self.buffer = Zeroizing::new(vec![0; BUFFER]);
         }
         while body.len() < length {
@@ -107,20 +108,25 @@ impl Frames {
             if self.fill()? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
-            let there = (length - body.len()).min(self.end);
-            body.extend_from_slice(&self.buffer[..there]);
-            self.start = there;
+            self.take(&mut body, length);
         }
         if waited {
             self.stream.set_read_timeout(None)?;
         }
-        if self.start == self.end {
-            zeroize::Zeroize::zeroize(&mut self.buffer[..self.end]);
-        }
         Ok(Some(Frame { body: Secret::from(body), descriptors: std::mem::take(&mut self.descriptors) }))
     }
 
+    /// Moves what there is of a frame's body to it: nothing of it stays in the buffer, where the connection would keep it.
+    fn take(&mut self, body: &mut Vec<u8>, length: usize) {
+        let there = (length - body.len()).min(self.end - self.start);
+        let taken = &mut self.buffer[self.start..self.start + there];
+        body.extend_from_slice(taken);
+        taken.zeroize();
+        self.start += there;
+    }
+
     fn make_room(&mut self) {
+        // Less than a length prefix: nothing of a body.
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
     }
@@ -188,6 +194,35 @@ impl Link {
     ) -> Result<T, AgentError> {
         self.send(request)?;
         self.result(part)
+    }
+
+    /// Asks about a file that is open here, and gives the result.
+    ///
+    /// # Errors
+    /// [`AgentError`].
+    pub(crate) fn call_about<T: for<'b> Decode<'b, ()>>(
+        &mut self,
+        request: &Request,
+        file: impl AsFd,
+    ) -> Result<T, AgentError> {
+        if self.ahead.take().is_some() {
+            self.pass_over_reply()?;
+        }
+        let stream = self.frames.stream();
+        if let Some(hello) = self.hello.take() {
+            (&mut &*stream).write_all(hello.expose()).map_err(AgentError::Lost)?;
+        }
+        let frame = agent::request(request).map_err(AgentError::Frame)?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let files = [file.as_fd()];
+        control.push(SendAncillaryMessage::ScmRights(&files));
+        let parts = [IoSlice::new(frame.expose())];
+        // With the first byte; the rest may need further calls.
+        let sent = sendmsg(stream, &parts, &mut control, SendFlags::NOSIGNAL);
+        let sent = sent.map_err(|error| AgentError::Lost(error.into()))?;
+        (&mut &*stream).write_all(&frame.expose()[sent..]).map_err(AgentError::Lost)?;
+        self.result(|_| Ok(()))
     }
 
     /// Sends a request whose result comes later.

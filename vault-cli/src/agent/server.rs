@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,12 +40,38 @@ pub(super) struct Server {
 /// One connection, as the others see it.
 pub(super) struct Connection {
     stream: UnixStream,
-    /// A request is being answered.
-    pub(super) is_busy: AtomicBool,
-    /// When the last one was, in milliseconds since the machine was started.
+    /// What is being answered.
+    work: Mutex<Option<Work>>,
+    /// When the last request was, in milliseconds since the machine was started.
     last: AtomicU64,
     /// States and values that it has open.
     pub(super) open: Mutex<Open>,
+}
+
+/// A request that is being answered.
+struct Work {
+    /// It differs from all others of this connection.
+    number: u64,
+    /// The vault that it is about, once that is known.
+    vault: Option<PathBuf>,
+    kind: Kind,
+}
+
+impl Work {
+    fn may_be_about(&self, real: Option<&Path>) -> bool {
+        self.vault.is_none() || real.is_none() || self.vault.as_deref() == real
+    }
+}
+
+/// What a request has of keys and values.
+#[derive(PartialEq, Eq)]
+enum Kind {
+    /// It may have both.
+    Uses,
+    /// A value comes in, as long as the client takes for it.
+    Receives,
+    /// It has nothing, and waits for others.
+    Forgets,
 }
 
 /// Whom the agent tells that it listens.
@@ -53,6 +80,8 @@ pub(crate) enum Readiness {
     Foreground,
     /// The process that started it.
     Detached,
+    /// Nobody; a supervisor listens already, and passed so many sockets.
+    Passed(u32),
 }
 
 /// Runs the agent until it is stopped.
@@ -72,7 +101,11 @@ pub(crate) fn serve(places: &Places, memory: Memory, readiness: &Readiness) -> R
         Ok(read)
     };
     let (hang_up, terminate, interrupt) = (signal(SIGHUP)?, signal(SIGTERM)?, signal(SIGINT)?);
-    let bound = match Bound::bind(places) {
+    let bound = match readiness {
+        Readiness::Passed(count) => Bound::passed(*count),
+        Readiness::Foreground | Readiness::Detached => Bound::bind(places),
+    };
+    let bound = match bound {
         Err(AgentError::Running(_)) if detached => {
             detach::say_and_let_go(RUNNING).map_err(AgentError::Lost)?;
             return Ok(());
@@ -123,7 +156,7 @@ pub(crate) fn serve(places: &Places, memory: Memory, readiness: &Readiness) -> R
             server.welcome(number, stream);
         }
     }
-    server.forget(None);
+    server.end();
     // The answer to "stop" is on its way.
     Ok(())
 }
@@ -149,7 +182,7 @@ impl Server {
         let Ok(copy) = stream.try_clone() else { return };
         let connection = Arc::new(Connection {
             stream: copy,
-            is_busy: AtomicBool::new(false),
+            work: Mutex::new(None),
             last: AtomicU64::new(milliseconds()),
             open: Mutex::new(Open::default()),
         });
@@ -174,11 +207,11 @@ impl Server {
         if connections.len() < CONNECTIONS {
             return true;
         }
-        let idle = connections.iter().filter(|(_, connection)| !connection.is_busy.load(Ordering::SeqCst));
+        let idle = connections.iter().filter(|(_, connection)| lock(&connection.work).is_none());
         let longest = idle.min_by_key(|(_, connection)| connection.last.load(Ordering::SeqCst));
         let Some(number) = longest.map(|(number, _)| *number) else { return false };
         if let Some(connection) = connections.remove(&number) {
-            let _ = connection.stream.shutdown(std::net::Shutdown::Both);
+            connection.cut(Shutdown::Both);
         }
         true
     }
@@ -187,7 +220,7 @@ impl Server {
         lock(&self.connections).len() as u64
     }
 
-    pub(super) fn find(&self, path: &std::path::Path) -> Option<(PathBuf, Arc<Held>)> {
+    pub(super) fn find(&self, path: &Path) -> Option<(PathBuf, Arc<Held>)> {
         // Mostly the path that it is held under is the one that is asked for. While the file there is the one that was read, it
         // does not matter what links lead to it.
         let named = lock(&self.held).get_key_value(path).map(|(real, held)| (real.clone(), Arc::clone(held)));
@@ -199,10 +232,11 @@ impl Server {
         Some((real, held))
     }
 
-    /// Holds a vault from now on, instead of what was held of it.
+    /// Holds a vault from now on, instead of what was held of it; not beyond the limit, nor when the agent ends.
     pub(super) fn hold(&self, real: PathBuf, held: Held) -> bool {
         let mut all = lock(&self.held);
-        if all.len() >= VAULTS && !all.contains_key(&real) {
+        let is_full = all.len() >= VAULTS && !all.contains_key(&real);
+        if is_full || self.stop.load(Ordering::SeqCst) {
             return false;
         }
         all.insert(real, Arc::new(held));
@@ -211,8 +245,9 @@ impl Server {
         true
     }
 
-    /// Forgets one vault, or all, and everything that connections have of it. Returns how many there were.
-    pub(super) fn forget(&self, real: Option<&std::path::Path>) -> u64 {
+    /// Forgets one vault, or all, and everything that connections have of it. Returns how many there were, at once: requests
+    /// that are at work have keys until they end.
+    fn forget(&self, real: Option<&Path>) -> u64 {
         let gone: Vec<(PathBuf, Arc<Held>)> = {
             let mut all = lock(&self.held);
             match real {
@@ -220,17 +255,48 @@ impl Server {
                 None => std::mem::take(&mut *all).into_iter().collect(),
             }
         };
-        let keys: Vec<_> = gone.iter().map(|(_, held)| held.forget()).collect();
-        let connections: Vec<_> = lock(&self.connections).values().cloned().collect();
-        for connection in connections {
+        gone.iter().for_each(|(_, held)| held.forget());
+        // From here on no request finds it, and none keeps anything of it open: both look at what is held first.
+        for connection in self.all_connections() {
             lock(&connection.open).forget(real);
-        }
-        // Requests that are at work end soon, and then the keys are gone for good.
-        let deadline = Instant::now() + LAST_REQUESTS;
-        while keys.iter().any(|key| key.strong_count() > 0) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(2));
+            connection.end_what_comes_in(real);
         }
         gone.len() as u64
+    }
+
+    /// Forgets one vault, or all, and waits until nothing of it is in memory: until the requests that had its keys have ended, and
+    /// wiped what they had. One that takes too long loses its connection.
+    pub(super) fn forget_and_wait(&self, real: Option<&Path>) -> u64 {
+        let count = self.forget(real);
+        let connections = self.all_connections();
+        let at_work =
+            connections.iter().filter_map(|connection| Some((connection, connection.at_work(real)?)));
+        let at_work: Vec<_> = at_work.collect();
+        let are_at_work = || at_work.iter().any(|(connection, number)| connection.is_at(*number));
+        wait(LAST_REQUESTS, &are_at_work);
+        // Whoever does not read its answer has had its time.
+        for (connection, number) in &at_work {
+            if connection.is_at(*number) {
+                connection.cut(Shutdown::Both);
+            }
+        }
+        wait(LAST_MOMENT, &are_at_work);
+        count
+    }
+
+    /// Forgets everything, and lets nobody begin anew.
+    fn end(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.forget_and_wait(None);
+        for connection in self.all_connections() {
+            connection.cut(Shutdown::Both);
+        }
+        // Half a request may be in a connection's buffer, which is wiped when its thread ends.
+        wait(LAST_MOMENT, &|| !lock(&self.connections).is_empty());
+    }
+
+    fn all_connections(&self) -> Vec<Arc<Connection>> {
+        lock(&self.connections).values().cloned().collect()
     }
 
     fn forget_what_is_over(&self, now: &Reading) {
@@ -260,10 +326,72 @@ impl Server {
 }
 
 impl Connection {
-    /// A request begins or ends.
-    pub(super) fn set_busy(&self, is_busy: bool) {
+    /// A request begins.
+    pub(super) fn begin(&self) {
         self.last.store(milliseconds(), Ordering::SeqCst);
-        self.is_busy.store(is_busy, Ordering::SeqCst);
+        let number = NUMBER.fetch_add(1, Ordering::SeqCst);
+        *lock(&self.work) = Some(Work { number, vault: None, kind: Kind::Uses });
+    }
+
+    /// It is about this vault.
+    pub(super) fn is_about(&self, real: &Path) {
+        if let Some(work) = lock(&self.work).as_mut() {
+            work.vault = Some(real.to_owned());
+        }
+    }
+
+    /// It waits for a value that the client sends.
+    pub(super) fn receives(&self) {
+        self.is(Kind::Receives);
+    }
+
+    /// It has no keys, and nobody who forgets them waits for it.
+    pub(super) fn forgets(&self) {
+        self.is(Kind::Forgets);
+    }
+
+    fn is(&self, kind: Kind) {
+        if let Some(work) = lock(&self.work).as_mut() {
+            work.kind = kind;
+        }
+    }
+
+    /// It ended, and left nothing behind.
+    pub(super) fn finish(&self) {
+        self.last.store(milliseconds(), Ordering::SeqCst);
+        *lock(&self.work) = None;
+    }
+
+    /// The request that is at work, if it may have something of this vault, or of any.
+    fn at_work(&self, real: Option<&Path>) -> Option<u64> {
+        let work = lock(&self.work);
+        let work = work.as_ref().filter(|work| work.kind != Kind::Forgets && work.may_be_about(real))?;
+        Some(work.number)
+    }
+
+    /// A value that is to be stored in this vault comes no further.
+    fn end_what_comes_in(&self, real: Option<&Path>) {
+        let work = lock(&self.work);
+        if work.as_ref().is_some_and(|work| work.kind == Kind::Receives && work.may_be_about(real)) {
+            self.cut(Shutdown::Read);
+        }
+    }
+
+    fn is_at(&self, number: u64) -> bool {
+        lock(&self.work).as_ref().is_some_and(|work| work.number == number && work.kind != Kind::Forgets)
+    }
+
+    fn cut(&self, how: Shutdown) {
+        // It may be closed already.
+        let _ = self.stream.shutdown(how);
+    }
+}
+
+/// Waits as long as this is so, but not longer than that.
+fn wait(limit: Duration, is_so: &dyn Fn() -> bool) {
+    let deadline = Instant::now() + limit;
+    while is_so() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -288,4 +416,9 @@ fn refuse(mut stream: &UnixStream) {
 const CONNECTIONS: usize = 128;
 const VAULTS: usize = 64;
 const WRITING: Duration = Duration::from_secs(10);
+/// For requests that have keys when these are to be forgotten.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
+/// For a thread to end whose connection is cut.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+/// Of the next request.
+static NUMBER: AtomicU64 = AtomicU64::new(0);

@@ -5,17 +5,23 @@ use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, FlockOperation, Mode, OFlags, Stat, flock, lstat, mkdir, open, stat, unlink};
+use rustix::fs::{
+    Access, FileType, FlockOperation, Mode, OFlags, Stat, access, flock, lstat, mkdir, open, stat, unlink,
+};
 use rustix::io::Errno;
+use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
+use rustix::net::{AddressFamily, SocketType};
 use rustix::process::geteuid;
 
 use super::AgentError;
 use crate::context::Environment;
 
 /// Places where an agent may be, in order.
+#[derive(Clone)]
 pub(crate) struct Places(Vec<Place>);
 
 /// One of them.
+#[derive(Clone)]
 pub(super) struct Place {
     pub(super) socket: PathBuf,
     /// It was named, and no other is looked at.
@@ -160,10 +166,29 @@ pub(super) fn is_ours(stream: &UnixStream) -> bool {
 pub(super) struct Bound {
     pub(super) listener: UnixListener,
     pub(super) socket: PathBuf,
+    /// The socket is a supervisor's, who goes on listening.
+    is_passed: bool,
     _lock: File,
 }
 
 impl Bound {
+    /// Fails if no place passes the checks, nor can be made to.
+    pub(super) fn check(places: &Places) -> Result<(), AgentError> {
+        let mut unfit = Vec::new();
+        for place in places.all() {
+            if !place.named {
+                let _ = mkdir(place.folder(), Mode::RWXU);
+            }
+            match place.check_folder() {
+                Ok(()) if access(place.folder(), Access::WRITE_OK) != Err(Errno::ROFS) => return Ok(()),
+                Ok(()) => unfit.push((place.socket.clone(), "it cannot be written to")),
+                Err(Unfit::Missing) => unfit.push((place.socket.clone(), "there is no such folder")),
+                Err(Unfit::Wrong(why)) => unfit.push((place.socket.clone(), why)),
+            }
+        }
+        Err(AgentError::NoFolder(unfit))
+    }
+
     /// The first place that passes the checks, or can be made to.
     pub(super) fn bind(places: &Places) -> Result<Self, AgentError> {
         let mut unfit = Vec::new();
@@ -188,16 +213,34 @@ impl Bound {
         Err(AgentError::NoFolder(unfit))
     }
 
-    fn at(socket: &Path) -> Result<Self, AgentError> {
-        let lock_file = socket.with_extension("lock");
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let lock = open(&lock_file, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|error| AgentError::System(lock_file.clone(), error.into()))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(AgentError::Running(socket.to_owned())),
-            Err(error) => return Err(AgentError::System(lock_file, error.into())),
+    /// The socket that a supervisor listens on, and passed as the first of so many: if clients will trust it.
+    pub(super) fn passed(count: u32) -> Result<Self, AgentError> {
+        let wrong = |why| AgentError::Place { path: PathBuf::from("a socket from LISTEN_FDS"), why };
+        if count != 1 {
+            return Err(wrong("exactly one is expected"));
         }
+        let socket = vault_sys::inherited(FIRST_PASSED).map_err(|_| wrong("the descriptor is not open"))?;
+        let is_listened_on = socket_domain(&socket).is_ok_and(|domain| domain == AddressFamily::UNIX)
+            && socket_type(&socket).is_ok_and(|kind| kind == SocketType::STREAM)
+            && socket_acceptconn(&socket).is_ok_and(|listens| listens);
+        if !is_listened_on {
+            return Err(wrong("it is no unix stream socket that is listened on"));
+        }
+        let listener = UnixListener::from(socket);
+        let address = listener.local_addr().map_err(|error| AgentError::System(PathBuf::new(), error))?;
+        let socket = address.as_pathname().ok_or_else(|| wrong("it has no path"))?.to_owned();
+        let place = Place { socket: socket.clone(), named: true };
+        match place.check_folder().and_then(|()| check_socket(&socket)) {
+            Ok(()) => {}
+            Err(Unfit::Missing) => return Err(place.wrong("it is not there any more")),
+            Err(Unfit::Wrong(why)) => return Err(place.wrong(why)),
+        }
+        let lock = lock_beside(&socket)?;
+        Ok(Self { listener, socket, is_passed: true, _lock: lock })
+    }
+
+    fn at(socket: &Path) -> Result<Self, AgentError> {
+        let lock = lock_beside(socket)?;
         // Whoever left a socket here is gone, since the lock was free.
         match check_socket(socket) {
             Ok(()) => unlink(socket).map_err(|error| AgentError::System(socket.to_owned(), error.into()))?,
@@ -206,12 +249,30 @@ impl Bound {
         }
         let listener =
             UnixListener::bind(socket).map_err(|error| AgentError::System(socket.to_owned(), error))?;
-        Ok(Self { listener, socket: socket.to_owned(), _lock: lock.into() })
+        Ok(Self { listener, socket: socket.to_owned(), is_passed: false, _lock: lock })
     }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        let _ = unlink(&self.socket);
+        if !self.is_passed {
+            let _ = unlink(&self.socket);
+        }
     }
 }
+
+/// The lock of whoever listens there.
+fn lock_beside(socket: &Path) -> Result<File, AgentError> {
+    let lock_file = socket.with_extension("lock");
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let lock = open(&lock_file, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|error| AgentError::System(lock_file.clone(), error.into()))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock.into()),
+        Err(Errno::WOULDBLOCK) => Err(AgentError::Running(socket.to_owned())),
+        Err(error) => Err(AgentError::System(lock_file, error.into())),
+    }
+}
+
+/// The descriptor of sd_listen_fds(3).
+const FIRST_PASSED: i32 = 3;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::AgentError;
-use super::socket::Places;
+use super::socket::{Bound, Places};
 use crate::sys::detach;
 
 /// What became of a start.
@@ -17,13 +17,16 @@ pub(crate) enum Started {
 /// Starts an agent, and waits until it listens.
 ///
 /// # Errors
-/// [`AgentError::NotStarted`], [`AgentError::System`]: the agent says why on standard error, which it shares until then.
+/// [`AgentError::NoFolder`]; [`AgentError::NotStarted`], [`AgentError::System`]: the agent says why on standard error, which it
+/// shares until then.
 pub(crate) fn start(places: &Places) -> Result<Started, AgentError> {
     for place in places.all() {
         if place.connect()?.is_some() {
             return Ok(Started::Running);
         }
     }
+    // Said here, once.
+    Bound::check(places)?;
     let line = detach::start().map_err(|error| AgentError::System(PathBuf::from("vault agent"), error))?;
     match line.as_str() {
         READY => Ok(Started::New),

@@ -19,7 +19,11 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Agent) -> Result<Exit, Failure>
     let done = match arguments.action {
         Some(AgentAction::Stop) => stop(&places).map(|()| Some("stopped the agent")),
         None if arguments.detached => serve(&places, memory(run), &Readiness::Detached).map(|()| None),
-        None if arguments.foreground => serve(&places, memory(run), &Readiness::Foreground).map(|()| None),
+        None if arguments.foreground => {
+            let passed = run.environment.passed_sockets();
+            let readiness = passed.map_or(Readiness::Foreground, Readiness::Passed);
+            serve(&places, memory(run), &readiness).map(|()| None)
+        }
         None => start(&places).map(|started| match started {
             Started::New => Some("started the agent"),
             Started::Running => Some("the agent runs already"),

@@ -32,6 +32,8 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check) -> Result<Exit, Failure>
         None => {}
     }
     let locked = open_locked(&path)?;
+    // Also without a key: another vault, or another commitment, at a path that is known is never well.
+    run.pins(&path)?.check_id(locked.id()).map_err(|error| SessionError::pin(&path, error))?;
     let held = if arguments.no_key { None } else { run.of_agent(&path)? };
     let rules = Policy::beside(&path).map_err(SessionError::Policy)?;
     let mut broken = rules.of_vault(locked.header().uuid, locked.slots());

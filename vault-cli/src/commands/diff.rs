@@ -8,7 +8,6 @@ use serde::Serialize;
 use vault_core::format::entry::EntryName;
 use vault_core::format::id::EntryId;
 use vault_core::format::slot::SlotLine;
-use vault_core::store;
 use vault_core::vault::diff::{Change, Difference};
 use vault_core::vault::{LockedVault, Value};
 
@@ -18,7 +17,7 @@ use crate::cli::Diff;
 use crate::failure::Failure;
 use crate::message::Exit;
 use crate::output::Binary;
-use crate::session::{Session, SessionError, open_locked};
+use crate::session::{Session, SessionError, State};
 use crate::sys::revisions::{GitError, Repository};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Diff) -> Result<Exit, Failure> {
@@ -30,7 +29,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Diff) -> Result<Exit, Failure> 
     }
     let path = run.location()?.path;
     let repository = Repository::of(&run.folder, &path)?;
-    let at = |revision: &str| -> Result<LockedVault, Failure> {
+    let at = |revision: &str| -> Result<State, Failure> {
         let commit = repository.commit(revision)?;
         Ok(states::parse(&path, repository.content(Some(&commit))?)?)
     };
@@ -38,7 +37,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Diff) -> Result<Exit, Failure> 
     let newer = match &arguments.newer {
         Some(revision) => at(revision)?,
         None if arguments.staged => states::parse(&path, repository.content(None)?)?,
-        None => open_locked(&path)?,
+        None => State::in_file(&path)?,
     };
     let older = match older {
         // Before the first commit everything is new; whoever named a revision wants to know that it is none.
@@ -50,19 +49,16 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Diff) -> Result<Exit, Failure> 
         other => Some(other?),
     };
 
-    let slots = slots(older.as_ref().map_or(&[], LockedVault::slots), newer.slots());
-    if arguments.no_key || !states::can_unlock(run, &newer) {
-        let ids = without_key(&path, older.as_ref(), &newer)?;
+    let slots = slots(older.as_ref().map_or(&[], |older| older.vault.slots()), newer.vault.slots());
+    let opened = if arguments.no_key { None } else { States::if_possible(run, &path, &newer.vault)? };
+    let Some(mut opened) = opened else {
+        let ids = without_key(&path, older.as_ref().map(|older| &older.vault), &newer.vault)?;
         return report_without_key(run, &ids, &slots);
-    }
-    let mut opened = States::new(run, &path, &newer)?;
+    };
     let newer = opened.unlock(run, newer)?;
     let older = older.map(|older| opened.unlock(run, older)).transpose()?;
     let entries = match older {
-        Some(older) => {
-            let (older, newer) = opened.both(older, newer);
-            newer.differences(older)?
-        }
+        Some(older) => opened.differences(older, newer)?,
         None => opened.state(newer).list()?.iter().map(Difference::of_new).collect(),
     };
     report(run, &entries, &slots)?;
@@ -219,11 +215,6 @@ fn show(run: &mut Run<'_>, session: &mut dyn Session, name: &EntryName, field: &
         None => {}
     }
     Ok(())
-}
-
-/// The text of a file for the driver: as it is, wherever it comes from.
-fn read(path: &std::path::Path) -> Option<LockedVault> {
-    LockedVault::open(std::sync::Arc::new(store::read(path).ok()?)).ok()
 }
 
 #[derive(Serialize)]

@@ -1,5 +1,5 @@
 //! `vault doctor`: what works here and what does not, each with its remedy. It asks for nothing, unlocks nothing and changes
-//! nothing.
+//! nothing; keyrings are given a random item, and it is taken back.
 
 mod machine;
 mod places;

@@ -60,8 +60,8 @@ fn commits(
         let Some(text) = text else { continue };
         let text = text.map_err(GitError::NotRun)?;
         // A commit with a file that is no vault, as after a merge that went wrong, has no seals.
-        let Ok(locked) = states::parse(path, text) else { continue };
-        let seals = locked.seals();
+        let Ok(state) = states::parse(path, text) else { continue };
+        let seals = state.vault.seals();
         for record in records {
             if seals.contains(&record.seal) {
                 found.entry(record.seal).or_insert_with(|| commit.clone());

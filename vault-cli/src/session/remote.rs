@@ -6,17 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use minicbor::Decode;
 use vault_core::agent::change::{self, Incoming};
+use vault_core::agent::differ::{self, Become};
 use vault_core::agent::message::{self, Bytes, Done, Found, Listed, VaultPath};
 use vault_core::agent::{PART, Request, SHORT};
 use vault_core::format::entry::{EntryName, Meta};
 use vault_core::format::front::Pages;
 use vault_core::secret::Secret;
+use vault_core::source::Source;
+use vault_core::vault::diff::{self, Difference};
 use vault_core::vault::edit::{NewValue, Outcome, Pick};
 use vault_core::vault::{Counts, LogRecord, LongValue, Value};
 use zeroize::Zeroizing;
 
 use super::{Change, Committed, Expect, Facts, Log, Opened, Session, SessionError};
 use crate::agent::{AgentError, Link, Places, find};
+use crate::sys::folder::NamelessFile;
 
 /// A vault that the agent holds.
 pub(crate) struct Remote {
@@ -26,6 +30,8 @@ pub(crate) struct Remote {
     path: PathBuf,
     author: String,
     facts: message::Facts,
+    /// A state that the agent keeps for this connection; without, the file as it is now.
+    state: Option<u64>,
     /// Values that the agent keeps for the next commit: with another connection, they would be lost.
     attached: usize,
 }
@@ -43,15 +49,55 @@ impl Remote {
         first: Option<(&EntryName, &str)>,
     ) -> Result<Option<Self>, AgentError> {
         let Some(vault) = VaultPath::new(path) else { return Ok(None) };
-        let first = first.map(|(name, field)| get(&vault, name, field));
+        let first = first.map(|(name, field)| get(&vault, None, name, field));
         let Some((link, facts)) = find(&places, &vault, first.as_ref())? else { return Ok(None) };
         let link = Arc::new(Mutex::new(link));
-        Ok(Some(Self { link, places, vault, path: path.to_owned(), author, facts, attached: 0 }))
+        Ok(Some(Self { link, places, vault, path: path.to_owned(), author, facts, state: None, attached: 0 }))
     }
 
     /// Its generation and the one that this machine has seen, if it is older.
     pub(crate) fn older(&self) -> Option<(u64, u64)> {
         self.facts.older.map(|seen| (self.facts.generation, seen))
+    }
+
+    /// The vault in another state, if the key that the agent holds is that state's, and the agent can be given its text.
+    ///
+    /// # Errors
+    /// [`SessionError::Agent`].
+    pub(crate) fn in_state(&self, text: &dyn Source) -> Result<Option<Self>, SessionError> {
+        let Ok(file) = NamelessFile::make("vault-state", |out| copy(text, out)) else { return Ok(None) };
+        let open = Request::Open(message::Open { vault: self.vault.clone(), other: None });
+        let opened: message::Opened = match self.link().call_about(&open, file) {
+            Err(error) if error.is_locked() => return Ok(None),
+            other => other?,
+        };
+        Ok(Some(Self {
+            link: Arc::clone(&self.link),
+            places: self.places.clone(),
+            vault: self.vault.clone(),
+            path: self.path.clone(),
+            author: self.author.clone(),
+            facts: opened.facts,
+            state: Some(opened.state),
+            attached: 0,
+        }))
+    }
+
+    /// How this state differs from an older one. None if one of them is no state.
+    ///
+    /// # Errors
+    /// [`SessionError::Agent`].
+    pub(crate) fn differences(&self, before: &Self) -> Result<Option<Vec<Difference>>, SessionError> {
+        let (Some(older), Some(newer)) = (before.state, self.state) else { return Ok(None) };
+        let differ = Request::Differ(message::Differ { vault: self.vault.clone(), older, newer });
+        let mut all = Vec::new();
+        let _: Done = self.link().call_with(&differ, |bytes| {
+            let part: message::DifferencesPart =
+                vault_core::agent::content(bytes).map_err(AgentError::Frame)?;
+            all.extend(part.differences.into_iter().map(difference));
+            Ok(())
+        })?;
+        Ok(Some(all))
     }
 
     fn link(&self) -> MutexGuard<'_, Link> {
@@ -70,7 +116,7 @@ impl Remote {
             part(bytes)
         });
         match result {
-            Err(AgentError::Lost(_)) if parts == 0 && self.attached == 0 => {
+            Err(AgentError::Lost(_)) if parts == 0 && self.attached == 0 && self.state.is_none() => {
                 self.reconnect()?;
                 let result = self.link().call_with(request, part);
                 Ok(result?)
@@ -205,12 +251,12 @@ impl Remote {
 impl Session for Remote {
     fn list(&mut self) -> Result<Vec<Meta>, SessionError> {
         let vault = self.vault.clone();
-        self.metas(&Request::List(message::List { vault, state: None }))
+        self.metas(&Request::List(message::List { vault, state: self.state }))
     }
 
     fn meta(&mut self, name: &EntryName) -> Result<Option<Meta>, SessionError> {
         let request =
-            Request::Meta(message::Meta { vault: self.vault.clone(), state: None, name: name.clone() });
+            Request::Meta(message::Meta { vault: self.vault.clone(), state: self.state, name: name.clone() });
         let got: message::Got = self.ask(&request, &mut |_| Ok(()))?;
         Ok(got.meta.map(|meta| meta.0))
     }
@@ -220,7 +266,7 @@ impl Session for Remote {
         name: &EntryName,
         field: &str,
     ) -> Result<Option<(Meta, Option<Value>)>, SessionError> {
-        let got: message::Got = self.ask(&get(&self.vault, name, field), &mut |_| Ok(()))?;
+        let got: message::Got = self.ask(&get(&self.vault, self.state, name, field), &mut |_| Ok(()))?;
         let value = got.value.map(|found| self.value_of(found));
         Ok(got.meta.map(|meta| (meta.0, value)))
     }
@@ -233,7 +279,8 @@ impl Session for Remote {
     ) -> Result<Option<Value>, SessionError> {
         let (vault, name, field) = (self.vault.clone(), name.clone(), field.to_owned());
         let number = number as u64;
-        let request = Request::Alternative(message::Alternative { vault, state: None, name, number, field });
+        let request =
+            Request::Alternative(message::Alternative { vault, state: self.state, name, number, field });
         let got: message::Got = self.ask(&request, &mut |_| Ok(()))?;
         Ok(got.value.map(|found| self.value_of(found)))
     }
@@ -242,7 +289,10 @@ impl Session for Remote {
         let vault = self.vault.clone();
         // Names, values and attachments of one state, whoever saves meanwhile.
         let open = Request::Open(message::Open { vault: vault.clone(), other: None });
-        let state = self.ask::<message::Opened>(&open, &mut |_| Ok(()))?.state;
+        let state = match self.state {
+            Some(state) => state,
+            None => self.ask::<message::Opened>(&open, &mut |_| Ok(()))?.state,
+        };
         let metas = self.metas(&Request::List(message::List { vault: vault.clone(), state: Some(state) }))?;
         let names: Vec<EntryName> =
             metas.iter().filter(|meta| wanted(meta)).map(|meta| meta.name.clone()).collect();
@@ -316,13 +366,13 @@ impl Session for Remote {
     fn check(&mut self, _: &(dyn Fn(u16) + Sync)) -> Result<Counts, SessionError> {
         let vault = self.vault.clone();
         let counts: message::Checked =
-            self.ask(&Request::Check(message::Check { vault, state: None }), &mut |_| Ok(()))?;
+            self.ask(&Request::Check(message::Check { vault, state: self.state }), &mut |_| Ok(()))?;
         let message::Checked { entries, attachments, seals, bytes } = counts;
         Ok(Counts { entries, attachments, seals, bytes })
     }
 
     fn log(&mut self) -> Result<Log, SessionError> {
-        let request = Request::Log(message::Log { vault: self.vault.clone(), state: None });
+        let request = Request::Log(message::Log { vault: self.vault.clone(), state: self.state });
         let mut bytes = Vec::new();
         let labels: message::LogLabels = self.ask(&request, &mut |part| {
             let piece: message::LogPiece = vault_core::agent::content(part).map_err(AgentError::Frame)?;
@@ -354,10 +404,42 @@ impl Session for Remote {
     }
 }
 
+fn difference(it: differ::Difference) -> Difference {
+    let change = |it: Become| match it {
+        Become::Added => diff::Change::Added,
+        Become::Removed => diff::Change::Removed,
+        Become::Changed => diff::Change::Changed,
+    };
+    let parts = |parts: Option<differ::Parts>| {
+        parts.into_iter().flat_map(|parts| parts.0).map(|(name, it)| (name, change(it))).collect()
+    };
+    Difference {
+        name: it.name,
+        former: it.former,
+        change: change(it.change),
+        fields: parts(it.fields),
+        attributes: parts(it.attributes),
+        expires: it.expires.map(change),
+        conflict: it.conflict.map(change),
+    }
+}
+
+fn copy(text: &dyn Source, out: &mut dyn io::Write) -> io::Result<()> {
+    let mut buffer = vec![0; PART];
+    let mut at = 0;
+    while at < text.len() {
+        let count = usize::try_from(text.len() - at).unwrap_or(PART).min(PART);
+        text.read_exact_at(&mut buffer[..count], at)?;
+        out.write_all(&buffer[..count])?;
+        at += count as u64;
+    }
+    Ok(())
+}
+
 /// The request for an entry's metadata and one field.
-fn get(vault: &VaultPath, name: &EntryName, field: &str) -> Request {
+fn get(vault: &VaultPath, state: Option<u64>, name: &EntryName, field: &str) -> Request {
     let (vault, name, field) = (vault.clone(), name.clone(), field.to_owned());
-    Request::Get(message::Get { vault, state: None, name, field })
+    Request::Get(message::Get { vault, state, name, field })
 }
 
 fn opened(link: &Arc<Mutex<Link>>, vault: &VaultPath, state: u64, entry: message::Entry) -> Opened {

@@ -6,6 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -94,9 +95,23 @@ impl NamelessFile {
     }
 }
 
+#[cfg(target_os = "linux")]
+impl AsFd for NamelessFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// No other system is known to have them.
 #[cfg(not(target_os = "linux"))]
 pub(crate) enum NamelessFile {}
+
+#[cfg(not(target_os = "linux"))]
+impl AsFd for NamelessFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match *self {}
+    }
+}
 
 #[cfg(not(target_os = "linux"))]
 impl NamelessFile {

@@ -101,6 +101,11 @@ impl Repository {
         &self.path
     }
 
+    /// The file itself, in the work tree.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.top.join(&self.path)
+    }
+
     /// The same repository, another file of it.
     pub(crate) fn with(&self, path: &Path) -> Self {
         let (folder, top) = (self.folder.clone(), self.top.clone());

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 use super::change::Change;
+pub use super::differ::{Differ, DifferencesPart};
 use crate::agent;
 use crate::format::cbor::{self, TextMap, True};
 use crate::format::entry::{self, EntryName};

@@ -91,7 +91,8 @@ impl Dice<'_> {
     fn request(&mut self) -> Request {
         let vault = self.path();
         let state = self.maybe(Self::number);
-        match self.roll() % 21 {
+        match self.roll() % 22 {
+            21 => Request::Differ(Differ { vault, older: self.number(), newer: self.number() }),
             0 => Request::Hello(Hello { versions: self.some(Self::number), program: self.text() }),
             1 => Request::Status(Status {}),
             2 => Request::Unlock(Unlock {
@@ -191,6 +192,40 @@ fn a_reply_may_have_members_that_are_not_known() {
     let frame = reply(ReplyKind::Part, &Progress { done: 7 }).unwrap();
     let (kind, bytes) = reply_kind(&frame.expose()[4..]).unwrap();
     assert_eq!((kind, content::<Progress>(bytes).unwrap().done), (ReplyKind::Part, 7));
+}
+
+#[test]
+fn a_difference_comes_back_as_it_was() {
+    use super::differ::{Become, Difference, Parts};
+    let name = |text: &str| EntryName::parse(text).unwrap();
+    let parts = |all: &[(&str, Become)]| {
+        Parts::some(all.iter().map(|(name, become_)| ((*name).to_owned(), *become_)).collect())
+    };
+    let all = || {
+        vec![
+            Difference {
+                name: name("a"),
+                change: Become::Changed,
+                former: Some(name("b")),
+                fields: parts(&[("secret", Become::Changed), ("pin", Become::Added)]),
+                attributes: parts(&[("url", Become::Removed)]),
+                expires: Some(Become::Added),
+                conflict: Some(Become::Removed),
+            },
+            Difference {
+                name: name("c"),
+                change: Become::Removed,
+                former: None,
+                fields: parts(&[]),
+                attributes: None,
+                expires: None,
+                conflict: None,
+            },
+        ]
+    };
+    let frame = reply(ReplyKind::Part, &DifferencesPart { differences: all() }).unwrap();
+    let (_, bytes) = reply_kind(&frame.expose()[4..]).unwrap();
+    assert_eq!(content::<DifferencesPart>(bytes).unwrap().differences, all());
 }
 
 #[test]

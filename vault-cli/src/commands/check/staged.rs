@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use vault_core::format::lines::FormatError;
-use vault_core::vault::{Counts, LockedVault, UnlockFailure};
+use vault_core::vault::{Counts, UnlockFailure};
 
 use super::super::Run;
 use super::super::states::{self, States};
@@ -13,7 +13,7 @@ use crate::context::Reason;
 use crate::failure::Failure;
 use crate::message::Exit;
 use crate::policy::{self, Policy};
-use crate::session::{Session, SessionError, obey};
+use crate::session::{SessionError, State, obey};
 use crate::sys::revisions::{GitError, Objects, Repository};
 
 pub(super) fn run(run: &mut Run<'_>, no_key: bool) -> Result<Exit, Failure> {
@@ -38,7 +38,7 @@ pub(super) fn run(run: &mut Run<'_>, no_key: bool) -> Result<Exit, Failure> {
         // A vault that was named, and that the commit does not have, is not taken for right.
         let text = of_file.content(None)?;
         let rules = policy(&of_file, &path)?;
-        checked.push(check(run, &path, text, &rules, no_key)?);
+        checked.push(check(run, &of_file, text, &rules, no_key)?);
     }
     report(run, &checked)?;
     Ok(Exit::Ok)
@@ -97,28 +97,35 @@ struct Checked {
 
 fn check(
     run: &mut Run<'_>,
-    path: &Path,
+    file: &Repository,
     text: Vec<u8>,
     rules: &Policy,
     no_key: bool,
 ) -> Result<Checked, Failure> {
-    let locked = states::parse(path, text)?;
-    let counts = locked.check().map_err(|error| SessionError::Format(path.to_owned(), error))?;
-    let broken = rules.of_vault(locked.header().uuid, locked.slots());
+    let path = file.path();
+    let state = states::parse(path, text)?;
+    let counts = state.vault.check().map_err(|error| SessionError::Format(path.to_owned(), error))?;
+    let broken = rules.of_vault(state.vault.header().uuid, state.vault.slots());
     obey(path, rules, broken)?;
-    let verified = !no_key && states::is_named(run) && verify(run, path, locked, rules)?;
+    let verified = !no_key && verify(run, file, state, rules)?;
     let Counts { entries, seals, .. } = counts;
     Ok(Checked { file: path.to_string_lossy().into_owned(), verified, entries, seals })
 }
 
 /// Whether the key that is there opens the vault; if so, everything has to verify.
-fn verify(run: &mut Run<'_>, path: &Path, locked: LockedVault, rules: &Policy) -> Result<bool, Failure> {
-    let mut states = States::new(run, path, &locked)?;
-    let number = match states.unlock(run, locked) {
+fn verify(run: &mut Run<'_>, file: &Repository, state: State, rules: &Policy) -> Result<bool, Failure> {
+    let path = file.path();
+    let Some(mut states) = States::without_asking(run, path, &file.file(), &state.vault)? else {
+        return Ok(false);
+    };
+    let number = match states.unlock(run, state) {
         Ok(number) => number,
         // Of several vaults, not all need to be this person's.
         Err(Failure::Session(error))
-            if matches!(*error, SessionError::Unlock { reason: UnlockFailure::Denied(_), .. }) =>
+            if matches!(
+                *error,
+                SessionError::Unlock { reason: UnlockFailure::Denied(_), .. } | SessionError::Locked { .. }
+            ) =>
         {
             return Ok(false);
         }

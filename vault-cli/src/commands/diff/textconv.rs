@@ -12,17 +12,17 @@ use vault_core::vault::{LockedVault, LogRecord};
 
 use super::super::Run;
 use super::super::log::short;
-use super::super::states::{self, States};
+use super::super::states::States;
 use crate::escape::escaped;
 use crate::failure::Failure;
 use crate::message::Exit;
-use crate::session::Session;
+use crate::session::{SessionError, State};
 use crate::time::shown;
 
 pub(super) fn run(run: &mut Run<'_>, file: &Path, no_key: bool) -> Result<Exit, Failure> {
-    let lines = match super::read(file) {
-        Some(locked) => of_vault(run, file, locked, no_key),
-        None => raw(file),
+    let lines = match State::in_file(file) {
+        Ok(state) => of_vault(run, file, state, no_key),
+        Err(_) => raw(file),
     };
     let mut text = String::new();
     for line in lines {
@@ -34,15 +34,18 @@ pub(super) fn run(run: &mut Run<'_>, file: &Path, no_key: bool) -> Result<Exit, 
     Ok(Exit::Ok)
 }
 
-fn of_vault(run: &mut Run<'_>, file: &Path, locked: LockedVault, no_key: bool) -> Vec<String> {
-    let mut lines = front(&locked);
-    let structure = structure(&locked);
-    if !no_key && states::is_named(run) {
-        match with_key(run, file, locked) {
-            Ok(entries) => {
+fn of_vault(run: &mut Run<'_>, file: &Path, state: State, no_key: bool) -> Vec<String> {
+    let mut lines = front(&state.vault);
+    let structure = structure(&state.vault);
+    // The file is one that git made: an agent holds the vault where it is.
+    let here = run.location().map_or_else(|_| file.to_owned(), |location| location.path);
+    if !no_key {
+        match with_key(run, &here, state) {
+            Ok(Some(entries)) => {
                 lines.extend(entries);
                 return lines;
             }
+            Ok(None) => {}
             // Why is said by every other command; here it would be said once for every version.
             Err(_) => lines.push("not unlocked".to_owned()),
         }
@@ -71,13 +74,17 @@ fn structure(locked: &LockedVault) -> Vec<String> {
     }
 }
 
-fn with_key(run: &mut Run<'_>, file: &Path, locked: LockedVault) -> Result<Vec<String>, Failure> {
-    let mut states = States::new(run, file, &locked)?;
-    let number = states.unlock(run, locked)?;
+fn with_key(run: &mut Run<'_>, path: &Path, state: State) -> Result<Option<Vec<String>>, Failure> {
+    let Some(mut states) = States::without_asking(run, path, path, &state.vault)? else { return Ok(None) };
+    let number = match states.unlock(run, state) {
+        // The agent's vault is another one.
+        Err(Failure::Session(error)) if matches!(*error, SessionError::Locked { .. }) => return Ok(None),
+        other => other?,
+    };
     let session = states.state(number);
     let log = session.log()?;
     let seals = LastSeals::of(&log.records);
-    Ok(session.list()?.iter().flat_map(|meta| entry(meta, &seals)).collect())
+    Ok(Some(session.list()?.iter().flat_map(|meta| entry(meta, &seals)).collect()))
 }
 
 /// An entry: its name, and a line for each part.

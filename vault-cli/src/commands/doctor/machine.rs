@@ -8,16 +8,7 @@ use crate::sys::folder::{NamelessFile, is_memory};
 use crate::sys::probe::{self, Bus};
 
 pub(super) fn look(run: &Run<'_>, findings: &mut Vec<Finding>) {
-    findings.extend([
-        locking(),
-        swap(),
-        filter(),
-        tracing(),
-        memory_files(run),
-        bus(run),
-        keyutils(),
-        clock(run.now),
-    ]);
+    findings.extend([locking(), swap(), filter(), tracing(), memory_files(run), bus(run), clock(run.now)]);
 }
 
 fn locking() -> Finding {
@@ -133,18 +124,6 @@ fn bus(run: &Run<'_>) -> Finding {
             format!("the session's bus is named, and does not answer at {}", path.display()),
         )
         .remedy("unset DBUS_SESSION_BUS_ADDRESS, or start the bus"),
-    }
-}
-
-fn keyutils() -> Finding {
-    const ID: &str = "kernel-keyring";
-    match std::fs::metadata("/proc/keys") {
-        Ok(_) => Finding::new(ID, State::Ok, "the kernel has keyrings"),
-        Err(_) => Finding::new(
-            ID,
-            State::Absent,
-            "the kernel's keyrings are not to be seen; only a slot in them needs them",
-        ),
     }
 }
 

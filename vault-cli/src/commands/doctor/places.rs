@@ -1,8 +1,11 @@
 //! The vault and what lies around it: slots, costs, who may read or write what, the runtime folder, the environment.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use vault_core::format::slot::SlotKind;
+use vault_core::crypto::random::SystemRandom;
+use vault_core::format::slot::{SlotKind, SlotLine};
+use vault_core::keys::keyring::{Backend, KeyringError, OsKeyring, Prompts};
 use vault_core::vault::LockedVault;
 
 use super::{Finding, Run, State};
@@ -21,7 +24,10 @@ pub(super) fn look(run: &mut Run<'_>, findings: &mut Vec<Finding>) {
             .filter_map(|file| key_file(run, file)),
     );
     findings.extend(run.environment.own_folders().iter().filter_map(|folder| own_folder(folder)));
-    let Ok(location) = run.location() else {
+    let location = run.location();
+    let vault = location.as_ref().ok().and_then(|location| open_locked(&location.path).ok());
+    findings.extend(keyrings(vault.as_ref()));
+    let Ok(location) = location else {
         findings.push(
             Finding::new("vault", State::Absent, "no vault is chosen: neither HOME nor XDG_DATA_HOME is set")
                 .remedy("name one with --file or VAULT_FILE"),
@@ -29,8 +35,8 @@ pub(super) fn look(run: &mut Run<'_>, findings: &mut Vec<Finding>) {
         return;
     };
     let path = location.path;
-    match open_locked(&path) {
-        Ok(vault) => {
+    match vault {
+        Some(vault) => {
             findings.push(Finding::new(
                 "vault",
                 State::Ok,
@@ -38,7 +44,7 @@ pub(super) fn look(run: &mut Run<'_>, findings: &mut Vec<Finding>) {
             ));
             findings.extend([slots(&vault), kdf(&vault), way_in(run, &vault)]);
         }
-        Err(_) if !path.exists() => {
+        None if !path.exists() => {
             findings.push(Finding::new(
                 "vault",
                 State::Absent,
@@ -46,13 +52,51 @@ pub(super) fn look(run: &mut Run<'_>, findings: &mut Vec<Finding>) {
             ));
             return;
         }
-        Err(_) => findings.push(
+        None => findings.push(
             Finding::new("vault", State::Problem, format!("{} cannot be opened", quoted_path(&path)))
                 .remedy("see why: vault check"),
         ),
     }
     findings.extend(vault_file(&path));
     findings.extend(age(&path, run.now));
+}
+
+/// The keyrings of the system. A slot in one that cannot be used here does not open the vault.
+fn keyrings(vault: Option<&LockedVault>) -> Vec<Finding> {
+    let keyrings = OsKeyring::new(Prompts::Never).with_limit(PATIENCE);
+    let finding = |backend: &Backend| {
+        let store = backend.store.as_str();
+        let id = if store == "keyutils" { "kernel-keyring" } else { "desktop-keyring" };
+        let needs = |slot: &&SlotLine| matches!(&slot.kind, SlotKind::Keyring(sealed) if sealed.store == backend.store);
+        let slot = vault.and_then(|vault| vault.slots().iter().find(needs));
+        let why = match &backend.viable {
+            Ok(()) => {
+                return Finding::new(id, State::Ok, format!("{store} can be used: {}", backend.description));
+            }
+            Err(why) => why,
+        };
+        let Some(slot) = slot else {
+            return Finding::new(
+                id,
+                State::Absent,
+                format!("{store} cannot be used: {why}; only a slot in it needs it"),
+            );
+        };
+        let label = slot.label.as_str();
+        let remedy = match why {
+            KeyringError::Denied => {
+                "let the filter of system calls pass add_key, request_key and keyctl, or unlock with another slot"
+            }
+            KeyringError::NoBus | KeyringError::NoService => {
+                "log in to the desktop whose keyring it is, or unlock with another slot"
+            }
+            KeyringError::Locked => "unlock the keyring, or unlock with another slot",
+            _ => "unlock with another slot",
+        };
+        Finding::new(id, State::Warning, format!("{store} cannot be used: {why}; slot \"{label}\" needs it"))
+            .remedy(remedy)
+    };
+    keyrings.backends(&mut SystemRandom).iter().map(finding).collect()
 }
 
 /// Where sockets and files in memory of this user go.
@@ -260,4 +304,6 @@ fn age(path: &Path, now: u64) -> Option<Finding> {
 
 /// Memory times passes below which a passphrase is cheap to guess: 64 MiB three times.
 const ENOUGH_WORK_KIB: u64 = 3 * 64 * 1024;
+/// Keyrings that hang are not waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
 const DAY: u64 = 24 * 60 * 60;
