@@ -252,7 +252,7 @@ fn plan(
     their_news: &News,
     seal: SealId,
 ) -> Result<Plan, MergeError> {
-    let (a, b) = (our_news.lineages(), their_news.lineages());
+    let (mut a, mut b) = (our_news.lineages(), their_news.lineages());
     let mut plan = Plan {
         seal,
         results: BTreeMap::new(),
@@ -261,6 +261,18 @@ fn plan(
         listed: Vec::new(),
         conflicts: Vec::new(),
     };
+    for name in a.fleeting() {
+        if ours.vault.sealed(&name).map_err(MergeError::Ours)?.is_some() {
+            a.outlives(&name);
+            plan.both.insert(name);
+        }
+    }
+    for name in b.fleeting() {
+        if theirs.vault.sealed(&name).map_err(MergeError::Theirs)?.is_some() {
+            b.outlives(&name);
+            plan.both.insert(name);
+        }
+    }
     let keys: BTreeSet<&Key> = a.by_key.keys().chain(b.by_key.keys()).collect();
     for key in keys {
         match (a.by_key.get(key), b.by_key.get(key)) {

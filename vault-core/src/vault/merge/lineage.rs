@@ -20,6 +20,8 @@ pub(super) struct Lineage {
     /// The entry's name on this side now; `None` if it was removed.
     pub(super) current: Option<EntryName>,
     pub(super) renamed: bool,
+    /// This side made it.
+    born: bool,
     /// What this side settled of the entry's conflicts.
     settled: Option<Settled>,
     pub(super) expiry: bool,
@@ -123,6 +125,24 @@ impl Lineages {
         self.names.iter().filter(|name| !claimed.contains(name)).cloned().collect()
     }
 
+    /// Names of entries that this side made and removed again.
+    pub(super) fn fleeting(&self) -> Vec<EntryName> {
+        let unclaimed = self.unclaimed().into_iter();
+        let is_fleeting = |name: &EntryName| {
+            let lineage = self.by_key.get(&Key::Origin(name.clone()));
+            lineage.is_some_and(|lineage| lineage.born && lineage.current.is_none())
+        };
+        unclaimed.filter(is_fleeting).collect()
+    }
+
+    /// This side has an entry of a fleeting one's name: one branch made the name and freed it, while another one has used it all
+    /// the time. What is there is what both sides knew, changed by this side at most as the fleeting one was.
+    pub(super) fn outlives(&mut self, name: &EntryName) {
+        if let Some(lineage) = self.by_key.get_mut(&Key::Origin(name.clone())) {
+            lineage.current = Some(name.clone());
+        }
+    }
+
     fn apply(&mut self, seal: SealId, change: &EntryChange) {
         let name = &change.name;
         self.names.insert(name.clone());
@@ -130,6 +150,7 @@ impl Lineages {
         let lineage = self.by_key.entry(key.clone()).or_insert_with(|| Lineage {
             current: Some(name.clone()),
             renamed: false,
+            born: change.op == EntryOp::Create,
             settled: None,
             expiry: false,
             whole: false,

@@ -398,6 +398,31 @@ fn a_record_that_two_people_brought_across_a_restart_is_carried_once() {
 }
 
 #[test]
+fn a_fleeting_entry_takes_nothing_from_another_of_its_name_and_settles_nothing_in_it() {
+    let base = Fixture::new(Pages::Few).set("a", b"kept").set("b", b"2");
+    let renamed = rename(&base, "a", "n");
+    let (both, conflicts) = merged(&remove(&base.set("n", b"short"), "n"), &renamed);
+    assert!(conflicts.is_empty() && names(&both) == ["b", "n"], "{conflicts:?}");
+    let token = renamed.edit(|edit| {
+        edit.set(&name("n"), inline("token", b"t"), &mut SystemRandom).unwrap();
+    });
+    for (ours, theirs) in [(&both, &token), (&token, &both)] {
+        let (after, conflicts) = merged(ours, theirs);
+        assert!(conflicts.is_empty(), "{conflicts:?}");
+        let unlocked = after.unlock();
+        assert!(!unlocked.meta(&name("n")).unwrap().unwrap().in_conflict());
+        let Some(Value::Inline(there)) = unlocked.value(&name("n"), "token").unwrap() else {
+            panic!("no token")
+        };
+        assert_eq!((after.get("n").unwrap(), there.expose()), (b"kept".to_vec(), &b"t"[..]));
+    }
+    // Removed there, it is not put back as if nobody had.
+    for (ours, theirs) in [(&both, &remove(&renamed, "n")), (&remove(&renamed, "n"), &both)] {
+        assert_eq!(merged(ours, theirs).1, ["n"]);
+    }
+}
+
+#[test]
 fn an_entry_renamed_beside_a_fleeting_one_survives_a_third_entry_of_its_name() {
     let base = Fixture::new(Pages::Few).set("a", b"kept").set("b", b"2");
     let mut fleeting = base.set("other", b"1").set("other", b"2").set("other", b"3");
