@@ -209,11 +209,7 @@ fn the_log_says_who_when_and_what_and_knows_former_names() {
     let all = work.lines(["log"]);
     assert!(all.iter().any(|line| line.trim() == "created other: field secret"), "{all:?}");
     // Since tomorrow there was nothing; for the past day, everything.
-    assert_eq!(
-        work.lines(["log", "--since", "2100-01-01"]).len(),
-        all.len(),
-        "a time to come is a span back"
-    );
+    assert_eq!(work.lines(["log", "--since", "2100-01-01"]).len(), 0, "nothing is from a time to come");
     assert_eq!(work.lines(["log", "--since", "1d"]), all);
     work.vault(["log", "--since", "yesterday"]).fails(2, "bad-time");
     work.vault(["log", "nothing"]).fails(3, "entry-not-found");
