@@ -168,7 +168,7 @@ def test_cryptfile_moves_and_users_with_capitals_by_name(home):
 def test_another_password_in_the_vault_is_replaced_only_if_that_is_said(home):
     python("from keyrings.alt.file import PlaintextKeyring as ring\nring().set_password('s', 'u', 'theirs')")
     vault("keyring", "set", "s", "u", input=b"ours")
-    assert b"exist already" in bring("keyrings.alt", "--delete-source", code=7).stderr
+    assert b"exists already" in bring("keyrings.alt", "--delete-source", code=7).stderr
     assert password("s", "u") == "ours"
     assert bring("keyrings.alt", "--dry-run").stdout == b"replace keyring/s/u\n"
     bring("keyrings.alt", "--yes")

@@ -104,11 +104,13 @@ fn changes_beside_a_rotation_are_sealed_for_the_new_key_whichever_side_rotates()
         let desk = team.desk();
         let old = id(&desk, "HEAD");
         let rotate = || drop(desk.vault(&["rotate", "--yes"]).ends(0));
+        // Where the rotation was seen first, the branch without it is older: who changes it there says that it is meant.
+        let meant: &[&str] = if ours_rotates { &[] } else { &["--allow-rollback"] };
         let change = || {
-            desk.set("entry/0", "changed-beside");
-            desk.set("new", "made-beside");
-            desk.vault(&["remove", "entry/5"]).ends(0);
-            desk.vault(&["rename", "entry/4", "renamed"]).ends(0);
+            desk.set_with("entry/0", "changed-beside", meant);
+            desk.set_with("new", "made-beside", meant);
+            desk.vault(&[&["remove", "entry/5"], meant].concat()).ends(0);
+            desk.vault(&[&["rename", "entry/4", "renamed"], meant].concat()).ends(0);
         };
         let (here, there): (&dyn Fn(), &dyn Fn()) =
             if ours_rotates { (&rotate, &change) } else { (&change, &rotate) };
@@ -142,7 +144,8 @@ fn a_rotation_on_both_sides_is_refused_with_how_to_go_on() {
     let team = Team::with_identity();
     let desk = team.desk();
     on_side(&desk, &|| drop(desk.vault(&["rotate", "--yes"]).ends(0)));
-    desk.vault(&["rotate", "--yes"]).ends(0);
+    desk.vault(&["rotate", "--yes"]).ends(6).says("is older than the last one seen here");
+    desk.vault(&["rotate", "--yes", "--allow-rollback"]).ends(0);
     desk.commit("here");
     desk.git(&["merge", "--no-edit", "side"]).ends(1).says("both sides restarted").says("git merge --abort");
     desk.git(&["merge", "--abort"]).ends(0);

@@ -174,7 +174,7 @@ impl Desk<'_> {
         self.set_with(name, value, &[]);
     }
 
-    fn set_with(&self, name: &str, value: &str, options: &[&str]) {
+    pub(super) fn set_with(&self, name: &str, value: &str, options: &[&str]) {
         self.team.values.borrow_mut().push(value.to_owned());
         let file = self.team.path("value");
         std::fs::write(&file, value).unwrap();

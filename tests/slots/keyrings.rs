@@ -82,9 +82,11 @@ fn git_merges_with_what_the_keyring_opens_and_says_so_where_it_is_locked() {
     let add = with_key("slot add --keyring --store secret-service --label laptop");
     let set = |value: &str| format!("printf {value} | {}", with_key("set entry").replace(" </dev/null", ""));
     let begin = format!(
-        "{UNLOCKED}{add}\n{GIT}git init -q --template= -b main\n{}\ngit add -A\ngit commit -q -m first\n\
+        "{UNLOCKED}{add}\n{GIT}git init -q --template= -b main\n{}\n{}\ngit add -A\ngit commit -q -m first\n\
          git checkout -q -b side\n{}\ngit commit -q -a -m there\ngit checkout -q main\n{}\ngit commit -q -a -m here\n",
         with_key("git setup --yes --no-hook"),
+        // The vault is older than the repository: what was seen before is that of main.
+        with_key("trust --yes"),
         set("there"),
         set("here"),
     );
