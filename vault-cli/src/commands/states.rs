@@ -27,7 +27,7 @@ pub(super) struct States {
 enum Known {
     Here(Local),
     /// With its text, should another state have to be opened here.
-    There(Remote, State),
+    There(Remote, Box<State>),
 }
 
 impl States {
@@ -95,7 +95,7 @@ impl States {
     pub(super) fn unlock(&mut self, run: &mut Run<'_>, state: State) -> Result<usize, Failure> {
         if let Some(agent) = &self.agent {
             if let Some(session) = agent.in_state(&*state.source)? {
-                self.known.push(Known::There(session, state));
+                self.known.push(Known::There(session, Box::new(state)));
                 return Ok(self.known.len() - 1);
             }
             // Only states that are open in one place can be compared.
@@ -107,7 +107,7 @@ impl States {
             self.read_credentials(run, &state.vault)?;
             for known in std::mem::take(&mut self.known) {
                 match known {
-                    Known::There(_, state) => drop(self.unlock_here(run, state)?),
+                    Known::There(_, state) => drop(self.unlock_here(run, *state)?),
                     here => self.known.push(here),
                 }
             }
