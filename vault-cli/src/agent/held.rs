@@ -101,7 +101,9 @@ impl Held {
         let mut guard = self.state();
         let state = guard.as_mut().ok_or(NotCurrent::Locked)?;
         // Looked at under the lock: of two requests, the later one sees the newer file.
-        if !state.snapshot.is_at(real) && !store::read(real).map_err(failed)?.is_same(&state.snapshot) {
+        if !state.snapshot.is_at(real)
+            && !store::read(real).map_err(failed)?.is_untouched_since(&state.snapshot)
+        {
             let pins = self.memory.pins(path);
             let snapshot = Arc::new(store::read(real).map_err(failed)?);
             let locked = LockedVault::open(Arc::clone(&snapshot) as _)

@@ -40,6 +40,7 @@ pub fn read_small(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 pub struct Snapshot {
     file: File,
     identity: Identity,
+    touched: (i64, i64),
     mode: u32,
 }
 
@@ -59,7 +60,7 @@ impl Snapshot {
         if identity.length > MAX_FILE {
             return Err(StoreError::TooLarge { length: identity.length, limit: MAX_FILE });
         }
-        Ok(Self { file, identity, mode: permissions(&stat) })
+        Ok(Self { file, identity, touched: touched(&stat), mode: permissions(&stat) })
     }
 
     /// The permission bits, such as `0o600`.
@@ -76,11 +77,18 @@ impl Snapshot {
         Ok(Identity::of(&fstat(&self.file)?) != self.identity)
     }
 
-    /// True if this path leads to this very file, unchanged since it was opened. The last part of the path is not followed if it
+    /// True if this path leads to this very file, untouched since it was opened. The last part of the path is not followed if it
     /// is a link.
     #[must_use]
     pub fn is_at(&self, path: &Path) -> bool {
-        rustix::fs::lstat(path).is_ok_and(|stat| Identity::of(&stat) == self.identity)
+        rustix::fs::lstat(path)
+            .is_ok_and(|stat| Identity::of(&stat) == self.identity && touched(&stat) == self.touched)
+    }
+
+    /// True if both are the same file, and nobody did anything to it between the two, not even set its times back.
+    #[must_use]
+    pub fn is_untouched_since(&self, other: &Self) -> bool {
+        self.is_same(other) && self.touched == other.touched
     }
 
     /// True if both are the same file, unchanged between the two.
@@ -125,6 +133,12 @@ impl Identity {
     pub(super) fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
+}
+
+/// When anything of the file was last changed: nobody can set that.
+#[allow(clippy::unnecessary_cast, clippy::cast_possible_wrap, clippy::useless_conversion)]
+fn touched(stat: &Stat) -> (i64, i64) {
+    (stat.st_ctime as i64, stat.st_ctime_nsec as i64)
 }
 
 /// The permission bits of a mode.

@@ -81,6 +81,20 @@ fn replacing_gives_the_new_text_and_leaves_no_litter() {
 }
 
 #[test]
+fn a_file_whose_times_were_set_back_was_touched() {
+    let (_folder, path) = folder_with_vault();
+    let before = read(&path).unwrap();
+    assert!(before.is_at(&path) && read(&path).unwrap().is_untouched_since(&before));
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    fs::write(&path, b"new").unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    let after = read(&path).unwrap();
+    assert!(after.is_same(&before), "as long as before, and as old");
+    assert!(!before.is_at(&path) && !after.is_untouched_since(&before));
+}
+
+#[test]
 fn a_lock_ends_with_its_owner_even_while_snapshots_live() {
     let (_folder, path) = folder_with_vault();
     let held = lock(&path).unwrap();
