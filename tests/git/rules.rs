@@ -140,6 +140,22 @@ fn changes_beside_a_rotation_are_sealed_for_the_new_key_whichever_side_rotates()
 }
 
 #[test]
+fn what_is_clean_as_text_across_a_rotation_or_a_restart_waits_for_the_key() {
+    for command in [&["rotate", "--yes"][..], &["compact"]] {
+        let team = Team::with_identity();
+        let desk = team.desk();
+        on_side(&desk, &|| desk.set("quite/new", "made-there"));
+        desk.vault(command).ends(0);
+        desk.commit("here");
+        desk.locked().git(&["merge", "--no-edit", "side"]).ends(1).says("somebody who can open the vault");
+        desk.git(&["merge", "--abort"]).ends(0);
+        desk.git(&["merge", "--no-edit", "side"]).ends(0).says("with the key");
+        desk.is_good();
+        assert_eq!(desk.get("quite/new"), "made-there");
+    }
+}
+
+#[test]
 fn a_rotation_on_both_sides_is_refused_with_how_to_go_on() {
     let team = Team::with_identity();
     let desk = team.desk();

@@ -91,6 +91,9 @@ fn a_machine_key_from_before_is_refused_and_a_new_one_is_given_out() {
     let home = Home::with_vault();
     home.set("a", "1");
     let keys = home.beside("keys");
+    // Nobody could open it afterwards.
+    home.vault(["rotate", "--yes"]).fails(1, "last-slot").says("--machine-keys-out");
+    assert_eq!(home.get("a"), b"1");
     let rotated = home.vault(["rotate", "--yes"]).arg("--machine-keys-out").arg(&keys).ok();
     assert!(rotated.stderr.contains("machine"), "{rotated:?}");
     home.vault(["get", "a"]).exits(6).says("rotated or replaced");

@@ -398,6 +398,8 @@ impl<'a> Conversation<'a> {
             ..self.server.memory.clone()
         };
         let pins = memory.pins(&path);
+        // It is this vault that may be older, and none that comes later.
+        let memory = Memory { allow_rollback: false, ..memory };
         let snapshot = Arc::new(store::read(&real).map_err(failed)?);
         let locked = LockedVault::open(Arc::clone(&snapshot) as _)
             .map_err(|error| SessionError::Format(path.clone(), error))?;

@@ -342,6 +342,7 @@ fn drive(run: &mut Run<'_>, target: &mut Target, files: &Files, name: &Path) -> 
     let base = files.base.as_deref().unwrap_or(Path::new("/dev/null"));
     let text = Git::at(&run.folder).merge_file(&files.ours, base, &files.theirs)?;
     if text.clean
+        && may_merge_as_text(files)
         && let Some(merged) = canonical(&text.text)
     {
         if let Ok(ours) = State::in_file(&files.ours) {
@@ -369,6 +370,15 @@ fn is_locked(failure: &Failure) -> bool {
         ),
         _ => false,
     }
+}
+
+/// Whether lines of both sides can stand in one vault: not across a rotation, nor across a restart of the log. The merged text
+/// would be in order as far as that can be seen without a key, and nobody could open it.
+fn may_merge_as_text(files: &Files) -> bool {
+    let Ok(Sides { base, ours, theirs }) = files.read() else { return true };
+    let goes_on_from = |base: &LockedVault, side: &LockedVault| !base.seals().is_disjoint(&side.seals());
+    ours.vault.id() == theirs.vault.id()
+        && base.is_none_or(|base| [&ours, &theirs].iter().all(|side| goes_on_from(&base.vault, &side.vault)))
 }
 
 /// A text that is as a vault has to be, as far as that can be seen without a key.

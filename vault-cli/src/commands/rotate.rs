@@ -11,13 +11,14 @@ use super::Run;
 use super::slot::{Question, confirm, open};
 use crate::cli::Rotate;
 use crate::escape::quoted_path;
-use crate::failure::Failure;
+use crate::failure::{Failure, SlotFailure};
 use crate::message::{Exit, Status};
 use crate::session::{Durable, Local};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Rotate) -> Result<Exit, Failure> {
     let (path, mut session) = open(run)?;
     let keys_out = arguments.machine_keys_out.as_deref();
+    refuse_to_lock_out(session.slots(), keys_out)?;
     let machines = machines(session.slots()).join(", ");
     let keys = match keys_out {
         _ if machines.is_empty() => String::new(),
@@ -61,6 +62,7 @@ pub(super) fn rotate(
     session: &mut Local,
     keys_out: Option<&Path>,
 ) -> Result<(Rotated, Durable), Failure> {
+    refuse_to_lock_out(session.slots(), keys_out)?;
     run.voice.transient("sealing everything anew, which takes as long as the vault is large");
     let prepared = session.begin_rotation(keys_out.is_some());
     run.voice.transient("");
@@ -92,6 +94,19 @@ pub(super) fn rotate(
         machines,
     };
     Ok((rotated, durable))
+}
+
+/// Somebody has to be able to open it afterwards: the old machine keys will not.
+pub(super) fn refuse_to_lock_out<'s>(
+    slots: impl IntoIterator<Item = &'s SlotLine>,
+    keys_out: Option<&Path>,
+) -> Result<(), SlotFailure> {
+    let survives = |slot: &SlotLine| !matches!(slot.kind, SlotKind::Machine | SlotKind::Other(_));
+    if keys_out.is_some() || slots.into_iter().any(survives) {
+        Ok(())
+    } else {
+        Err(SlotFailure::OnlyMachines)
+    }
 }
 
 /// What whoever rotates has to know.

@@ -26,6 +26,8 @@ pub(crate) enum SlotFailure {
     NothingForOut,
     /// It is the only slot.
     OnlySlot(String),
+    /// A rotation would leave nothing that opens the vault.
+    OnlyMachines,
     /// What would be left, nothing here knows how to open.
     OnlyUnknownLeft(String),
     /// Somebody has to say yes, and there is nobody to ask.

@@ -140,7 +140,7 @@ kinds! {
     TOO_MANY_SLOTS = "too-many-slots", Usage, "A vault cannot have so many slots.";
     SLOT_NOT_FOUND = "slot-not-found", NotFound, "There is no key slot of this label.";
     LABEL_TAKEN = "label-taken", Conflict, "Another key slot has the label.";
-    LAST_SLOT = "last-slot", Failed, "Nobody could open the vault after this key slot was removed.";
+    LAST_SLOT = "last-slot", Failed, "Nobody could open the vault after this key slot was removed, or after this rotation.";
     KEYRING_UNAVAILABLE = "keyring-unavailable", Locked, "A keyring of the operating system cannot be used here.";
     NEEDS_YES = "needs-yes", Locked, "Somebody has to say yes, and there is nobody to ask.";
     SYSTEMD_CREDS = "systemd-creds", Failed, "systemd-creds cannot encrypt a machine key.";

@@ -35,6 +35,11 @@ pub(super) fn message(failure: &SlotFailure) -> Message {
             format!("refusing to remove {}: it is the only key slot, and nobody could open the vault", quoted(label)),
         )
         .hint("add another first: vault slot add"),
+        SlotFailure::OnlyMachines => Message::new(
+            kinds::LAST_SLOT,
+            "refusing to rotate the master key: only machine keys open the vault, and the old ones would not any more",
+        )
+        .hint("write new ones, with: --machine-keys-out FOLDER; or add another way in first: vault slot add"),
         SlotFailure::OnlyUnknownLeft(label) => Message::new(
             kinds::LAST_SLOT,
             format!("refusing to remove {}: nothing that this version knows would open the vault", quoted(label)),

@@ -88,7 +88,7 @@ fn a_file_whose_times_were_set_back_was_touched() {
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
     std::thread::sleep(Duration::from_millis(20));
     fs::write(&path, b"new").unwrap();
-    fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
     let after = read(&path).unwrap();
     assert!(after.is_same(&before), "as long as before, and as old");
     assert!(!before.is_at(&path) && !after.is_untouched_since(&before));

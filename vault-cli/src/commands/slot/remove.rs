@@ -20,6 +20,9 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &SlotRemove) -> Result<Exit, Fai
     let slot = find(session.slots(), &arguments.label)?;
     let left: Vec<_> = session.slots().iter().filter(|other| other.id != slot.id).collect();
     refuse_to_lock_out(&slot, &left)?;
+    if arguments.rotate {
+        rotate::refuse_to_lock_out(left.iter().copied(), arguments.machine_keys_out.as_deref())?;
+    }
     ask(run, arguments, &path, &session, &slot, &left)?;
 
     let in_keyring = match &slot.kind {
