@@ -56,6 +56,13 @@ struct State {
     idle: Option<(u64, End)>,
 }
 
+impl State {
+    fn is_over(&self, now: &Reading) -> bool {
+        let idle = self.idle.map(|(_, end)| end);
+        [self.lease, idle].into_iter().flatten().any(|end| end.left(now) == 0)
+    }
+}
+
 /// A vault as it is now.
 pub(super) struct Current {
     pub(super) vault: Arc<UnlockedVault>,
@@ -100,6 +107,10 @@ impl Held {
         let failed = |error| NotCurrent::session(SessionError::Store(path.to_owned(), error));
         let mut guard = self.state();
         let state = guard.as_mut().ok_or(NotCurrent::Locked)?;
+        // Whoever forgets it may be busy with another one.
+        if state.is_over(&Reading::now()) {
+            return Err(NotCurrent::Locked);
+        }
         // Looked at under the lock: of two requests, the later one sees the newer file.
         if !state.snapshot.is_at(real)
             && !store::read(real).map_err(failed)?.is_untouched_since(&state.snapshot)
@@ -180,10 +191,7 @@ impl Held {
 
     /// Whether its time is over.
     pub(super) fn is_over(&self, now: &Reading) -> bool {
-        match self.shown(now) {
-            Some((_, lease, idle)) => lease == Some(0) || idle == Some(0),
-            None => true,
-        }
+        self.state().as_ref().is_none_or(|state| state.is_over(now))
     }
 
     /// Forgets the keys. Requests that are at work have them until they end.
