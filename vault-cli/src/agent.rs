@@ -54,27 +54,36 @@ pub(crate) enum AgentError {
 }
 
 /// What the agent said, for people and programs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Told {
     pub(crate) id: String,
     pub(crate) exit: u8,
     pub(crate) text: String,
     pub(crate) hints: Vec<String>,
     pub(crate) causes: Vec<String>,
+    pub(crate) parts: Vec<String>,
 }
 
 impl From<message::Error> for Told {
     fn from(error: message::Error) -> Self {
-        let message::Error { id, exit, text, hints, causes } = error;
-        Self { id, exit, text, hints: hints.unwrap_or_default(), causes: causes.unwrap_or_default() }
+        let message::Error { id, exit, text, hints, causes, parts } = error;
+        let [hints, causes, parts] = [hints, causes, parts].map(Option::unwrap_or_default);
+        Self { id, exit, text, hints, causes, parts }
     }
 }
 
 impl From<Told> for message::Error {
     fn from(told: Told) -> Self {
         let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
-        let Told { id, exit, text, hints, causes } = told;
-        Self { id, exit, text, hints: some(hints), causes: some(causes) }
+        let Told { id, exit, mut text, hints, causes, parts } = told;
+        // It has to fit a frame. Half a list would be taken for the whole.
+        let parts = some(parts).filter(|parts| parts.iter().map(String::len).sum::<usize>() <= LONG);
+        if text.len() > LONG {
+            let end = (0..=LONG).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+            text.truncate(end);
+            text.push('…');
+        }
+        Self { id, exit, text, hints: some(hints), causes: some(causes), parts }
     }
 }
 
@@ -90,5 +99,7 @@ impl AgentError {
     }
 }
 
+/// Bytes of an error's text, and of its parts.
+const LONG: usize = 256 << 10;
 /// Name and version of this program.
 const PROGRAM: &str = concat!("vault ", env!("CARGO_PKG_VERSION"));

@@ -407,6 +407,7 @@ fn refuse(mut stream: &UnixStream) {
         text: "the agent has as many connections as it can have, and all are at work".to_owned(),
         hints: None,
         causes: None,
+        parts: None,
     };
     if let Ok(frame) = agent::reply(ReplyKind::Error, &error) {
         let _ = stream.write_all(frame.expose());

@@ -18,7 +18,7 @@ pub(super) fn message(error: &AgentError) -> Message {
                 text: told.text.clone(),
                 hints: told.hints.clone(),
                 causes: told.causes.clone(),
-                parts: Vec::new(),
+                parts: told.parts.clone(),
             }
         }
         AgentError::Lost(error) => {
@@ -57,6 +57,6 @@ pub(super) fn message(error: &AgentError) -> Message {
 
 /// What the agent says about an error of its session.
 pub(crate) fn wire(error: &SessionError) -> Told {
-    let Message { kind, exit, text, hints, causes, .. } = super::session::message(error);
-    Told { id: kind.id.to_owned(), exit: exit.number(), text, hints, causes }
+    let Message { kind, exit, text, hints, causes, parts } = super::session::message(error);
+    Told { id: kind.id.to_owned(), exit: exit.number(), text, hints, causes, parts }
 }
