@@ -2,7 +2,7 @@
 # Builds the wheel with maturin, as it is published, and tries it: the same content as the wheel that the tests make by hand, and
 # keyring's own tests of a backend in a fresh virtual environment made from it, without an agent and with one.
 #   scripts/wheel.sh [OPTIONS]     for maturin; without any, as python/build.sh: --release
-# Takes as long as building the program. Needs what tests/setup.sh installs.
+# Takes as long as building the program, which "--profile dev" shares with ./demo. Needs what tests/setup.sh installs.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD

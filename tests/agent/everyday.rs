@@ -199,3 +199,15 @@ fn a_killed_agent_blocks_nobody() {
     agent.unlock();
     assert_eq!(agent.get("a"), "1");
 }
+
+#[test]
+fn a_vault_that_was_moved_away_is_locked_by_every_name_of_its_folder() {
+    let agent = AgentHome::new();
+    agent.unlock();
+    agent.set("a", "1");
+    std::os::unix::fs::symlink(agent.home.work(), agent.home.beside("link")).unwrap();
+    fs::rename(agent.home.file(), agent.home.beside("moved")).unwrap();
+    agent.vault(["-f", "../link/secrets.vault", "lock"]).ok().says("locked 1 vault");
+    fs::rename(agent.home.beside("moved"), agent.home.file()).unwrap();
+    agent.is_locked("a");
+}

@@ -112,6 +112,11 @@ impl Client {
         self.stream.write_all(frame.expose()).unwrap();
     }
 
+    /// The connection, to do nothing more with it.
+    pub(crate) fn into_stream(self) -> UnixStream {
+        self.stream
+    }
+
     pub(crate) fn status(&mut self) -> AgentStatus {
         let (kind, body) = self.ask(&Request::Status(Status {}));
         assert_eq!(kind, ReplyKind::Result);

@@ -52,6 +52,19 @@ fn an_older_vault_is_read_with_a_warning_and_not_changed() {
 }
 
 #[test]
+fn an_older_vault_that_was_meant_at_an_unlock_is_the_only_one_that_is() {
+    let (agent, older) = rolled_back();
+    agent.vault(["agent", "stop"]).ok();
+    agent.vault(["--allow-rollback", "unlock", "--stdin"]).stdin(super::home::PASSPHRASE).ok();
+    // From here on it is the one that was seen.
+    assert!(!agent.vault(["get", "a"]).ok().stderr.contains("older"));
+    agent.set("a", "3");
+    fs::write(agent.home.file(), &older).unwrap();
+    agent.vault(["get", "a"]).ok().says("is older than");
+    agent.vault(["set", "b"]).stdin("x").exits(6).says("cannot change vault");
+}
+
+#[test]
 fn another_vault_at_the_same_path_is_refused_and_gets_no_passphrase_tried() {
     let agent = AgentHome::new();
     agent.unlock();

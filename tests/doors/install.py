@@ -1,7 +1,7 @@
 """Installs our package into a folder: a wheel of the same content as maturin makes, with the program that the tests built.
 
-Usage: install.py FOLDER PROGRAM. maturin builds one package, so other features of some dependencies, so the program once more;
-scripts/wheel.sh lets it, and compares the two.
+Usage: install.py FOLDER PROGRAM. maturin builds one package, so other features of some dependencies, so not this program:
+scripts/wheel.sh lets it, and compares the two wheels.
 """
 
 import pathlib

@@ -36,9 +36,9 @@ names = wheel.namelist()
 same("modules", modules(names), modules(str(path.relative_to(folder)) for path in folder.rglob("*.py")))
 for name in modules(names):
     same(name, wheel.read(name), (folder / name).read_bytes())
-programs = [name for name in names if ".data/" in name]
-same("programs", programs, [info.replace(".dist-info", ".data") + "/scripts/vault"])
-same("entry points", built("entry_points.txt").split(), by_hand("entry_points.txt").split())
+others = [name for name in names if not name.endswith((".py", "/")) and not name.startswith(info + "/")]
+same("other files", others, [info.replace(".dist-info", ".data") + "/scripts/vault"])
+same("entry points", *(text("entry_points.txt").replace(" ", "").split() for text in (built, by_hand)))
 ours, theirs = (email.message_from_string(text("METADATA")) for text in (built, by_hand))
 for key in ["Name", "Version", "Requires-Dist", "Requires-Python", "Summary"]:
     same(key, ours.get_all(key), theirs.get_all(key))

@@ -178,11 +178,13 @@ def opt_in(monkeypatch, folder, word):
 def test_without_a_choice_it_is_not_viable_and_with_one_where_it_belongs(monkeypatch, tmp_path):
     path = opt_in(monkeypatch, tmp_path, "")
     cls = vault_keyring.Keyring
-    for word, priority in [("fallback", 4), ("prefer", 5.5)]:
-        path.write_text(word)
-        assert cls.viable and cls.priority == priority
-    monkeypatch.setenv("VAULT_FILE", "/nonexistent/v.vault")
     assert not cls.viable
+    # Whatever is missing: keyring would go on to the next backend, and that one may be weaker.
+    for vault in [os.environ["VAULT_FILE"], "/nonexistent/v.vault"]:
+        monkeypatch.setenv("VAULT_FILE", vault)
+        for word, priority in [("fallback", 4), ("prefer", 5.5)]:
+            path.write_text(word)
+            assert cls.viable and cls.priority == priority
     path.unlink()
     assert not cls.viable
     with pytest.raises(RuntimeError):
@@ -190,6 +192,60 @@ def test_without_a_choice_it_is_not_viable_and_with_one_where_it_belongs(monkeyp
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "vault_keyring.Keyring")
     assert cls.viable and cls.priority == -1
     assert not any(word in cls.name.lower() for word in ["chainer", "fail", "null", "plaintext"])
+
+
+# What keyring chooses, and what becomes of each call on it.
+CHAIN = """
+import keyring, keyring.core, keyring.errors, sys
+wanted = sys.argv[1:]
+keyring.core.init_backend((lambda one: type(one).__name__ in wanted) if wanted else None)
+ring = keyring.get_keyring()
+print(type(ring).__name__, *[type(one).__module__ for one in getattr(ring, "backends", [])])
+for call in [
+    lambda: keyring.set_password("chain", "u", "s3cret-in-a-chain"),
+    lambda: keyring.get_password("chain", "u"),
+    lambda: keyring.get_credential("chain", None),
+    lambda: keyring.delete_password("chain", "u"),
+]:
+    try:
+        print(call())
+    except keyring.errors.KeyringError as error:
+        print(type(error).__name__, error)
+"""
+MISSING = {
+    "vault": ("InitError", {"VAULT_FILE": "/nonexistent/v.vault"}),
+    "program": ("InitError", {"KEYRING_PROPERTY_PROGRAM": "/nonexistent/vault"}),
+    "key": ("KeyringLocked", {"VAULT_MACHINE_KEY_FILE": ""}),
+}
+
+
+def chain(folder, *limit, **more):
+    environment = {**os.environ, "XDG_DATA_HOME": str(folder / "data"), "XDG_RUNTIME_DIR": "/nonexistent", **more}
+    command = [sys.executable, "-c", CHAIN, *limit]
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    written = [path.read_text() for path in (folder / "data").rglob("*") if path.is_file()]
+    return done.stdout.splitlines(), written
+
+
+@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize("word", ["fallback", "prefer"])
+def test_keyring_never_goes_on_to_a_weaker_backend(monkeypatch, tmp_path, word, missing):
+    opt_in(monkeypatch, tmp_path, word)
+    error, changed = MISSING[missing]
+    told, written = chain(tmp_path, **changed)
+    # keyring's own chain, with backends that write files behind ours.
+    assert told[0].startswith("ChainerBackend vault_keyring ") and "keyrings.alt.file" in told[0]
+    assert [line.split()[0] for line in told[1:]] == [error] * 4
+    assert written == []
+
+
+def test_without_a_choice_keyring_takes_the_backend_that_is_weaker(monkeypatch, tmp_path):
+    """What the test before this one would see, if ours stood aside. The other backends of that chain ask for a passphrase."""
+    opt_in(monkeypatch, tmp_path, "")
+    told, written = chain(tmp_path, "Keyring", "PlaintextKeyring")
+    assert told[:3] == ["PlaintextKeyring", "None", "s3cret-in-a-chain"]
+    assert written != []
 
 
 def child(queue, ring, number):

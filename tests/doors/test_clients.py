@@ -171,8 +171,11 @@ def test_poetry_stores_its_password_in_the_vault(home):
     assert b"s3cret-of-poetry" not in everything_written(home)
 
 
-def test_poetry_writes_nothing_in_plain_text_while_locked(home, monkeypatch):
+@pytest.mark.parametrize("state", ["locked", "missing"])
+def test_poetry_writes_nothing_in_plain_text_while_the_vault_is_locked_or_missing(home, monkeypatch, state):
     lock(monkeypatch)
-    done = poetry(home, "config", "http-basic.locked", USER, "s3cret-while-locked", check=False)
+    if state == "missing":
+        monkeypatch.setenv("VAULT_FILE", "/nonexistent/v.vault")
+    done = poetry(home, "config", "http-basic." + state, USER, "s3cret-while-" + state, check=False)
     assert done.returncode
-    assert b"s3cret-while-locked" not in everything_written(home)
+    assert b"s3cret-while-" not in everything_written(home)

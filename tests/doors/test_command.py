@@ -109,6 +109,10 @@ def environments(tmp_path):
     for name in ["python", "ours"]:
         path = tmp_path / (name + ".vault")
         path.write_bytes(vault)
+        if "DOORS_KEY_FILE" in os.environ:
+            # An agent holds the vault: these, too, are held.
+            key = {**os.environ, "VAULT_MACHINE_KEY_FILE": os.environ["DOORS_KEY_FILE"]}
+            subprocess.run([os.environ["KEYRING_PROPERTY_PROGRAM"], "--file", path, "unlock"], env=key, check=True)
         yield {**os.environ, "VAULT_FILE": str(path), "COLUMNS": "80", "XDG_CONFIG_HOME": str(tmp_path / "config")}
 
 

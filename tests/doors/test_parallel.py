@@ -3,19 +3,19 @@
 import multiprocessing
 import os
 import random
+import subprocess
 import traceback
 
 import vault_keyring
 
-# Without an agent a turn starts two programs.
-PROCESSES, TURNS = 8, int(os.environ.get("DOORS_TURNS", 200))
+PROCESSES, TURNS, USERS = 8, int(os.environ["DOORS_TURNS"]), 5
 
 
 def work(number, queue):
     try:
         ring, mine, dice = vault_keyring.Keyring(), {}, random.Random(number)
         for turn in range(TURNS):
-            user = "{}-{}".format(number, dice.randrange(5))
+            user = "{}-{}".format(number, dice.randrange(USERS))
             action = dice.choice(["set", "get", "delete"])
             if action == "set":
                 mine[user] = "{}/{}".format(number, turn)
@@ -39,7 +39,9 @@ def test_no_update_is_lost():
         process.join()
     failures = [trace for _, _, trace in results if trace]
     assert not failures, failures[0]
+    assert [process.exitcode for process in processes] == [0] * PROCESSES
     ring = vault_keyring.Keyring()
-    for _, mine, _ in results:
-        for user, password in mine.items():
-            assert ring.get_password("parallel", user) == password
+    for number, mine, _ in results:
+        for user in ("{}-{}".format(number, user) for user in range(USERS)):
+            assert ring.get_password("parallel", user) == mine.get(user), user
+    subprocess.run([vault_keyring._program(), "check"], check=True, stdout=subprocess.DEVNULL)

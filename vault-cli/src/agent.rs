@@ -1,11 +1,13 @@
 //! The agent: a process that holds unlocked vaults, and the way to it. docs/agent-protocol.md.
 //!
-//! `socket` finds and checks places, `link` moves frames, `server` accepts, `held` keeps vaults, `answer` does what is asked for
+//! `socket` finds and checks places, `link` moves frames, `server` accepts, `connection` is what it knows of each, `held` keeps vaults, `answer` does what is asked for
 //! through the same session that works without an agent.
 
 mod answer;
 mod clock;
+mod connection;
 mod held;
+mod kept;
 mod link;
 mod server;
 mod socket;
@@ -14,12 +16,13 @@ mod workers;
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use vault_core::agent::FrameError;
 use vault_core::agent::message;
 
 pub(crate) use held::Memory;
-pub(crate) use link::{Link, agents, find};
+pub(crate) use link::{Link, ask_all, find, first};
 pub(crate) use server::{Readiness, serve};
 pub(crate) use socket::Places;
 pub(crate) use start::{Started, start};
@@ -32,6 +35,8 @@ pub(crate) enum AgentError {
     Told(Box<Told>),
     /// The connection ended before there was an answer.
     Lost(io::Error),
+    /// It did not answer for so long.
+    Silent(Duration),
     /// What came is not of this protocol, or what was to be sent is too large for it.
     Frame(FrameError),
     /// This is not to be trusted, or cannot be used.

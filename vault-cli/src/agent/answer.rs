@@ -6,16 +6,17 @@ mod read;
 mod write;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use minicbor::Encode;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 use vault_core::agent::change;
 use vault_core::agent::message::{self, Done, MetaBytes, VaultPath};
 use vault_core::agent::{self, FrameError, ReplyKind, Request, VERSIONS};
@@ -30,9 +31,10 @@ use vault_core::vault::{LockedVault, LongValue, UnlockFailure, UnlockedVault};
 use zeroize::Zeroizing;
 
 use super::clock::{End, Reading};
-use super::held::{Held, Memory, NotCurrent, lock_keys, real};
+use super::connection::Connection;
+use super::held::{Held, Memory, NotCurrent, lock_keys, real, real_even_if_gone};
 use super::link::{Frame, Frames, NoFrame};
-use super::server::{Connection, Server, lock};
+use super::server::{Server, lock};
 use super::{PROGRAM, Told};
 use crate::context;
 use crate::input::Place;
@@ -113,7 +115,7 @@ pub(super) struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    pub(super) fn new(server: &'a Server, connection: &'a Connection, stream: UnixStream) -> Self {
+    pub(super) fn new(server: &'a Server, connection: &'a Connection, stream: Arc<UnixStream>) -> Self {
         Self {
             server,
             connection,
@@ -217,11 +219,11 @@ impl<'a> Conversation<'a> {
         let frame = agent::reply(kind, content)
             .map_err(|error| told("agent-too-large", 1, format!("the answer does not fit: {error}")))?;
         if self.waiting.is_empty() {
-            self.frames.stream().write_all(frame.expose())?;
+            self.write(frame.expose())?;
         } else {
             let waiting = std::mem::take(&mut self.waiting);
             let both = Zeroizing::new([&waiting, frame.expose()].concat());
-            self.frames.stream().write_all(&both)?;
+            self.write(&both)?;
         }
         Ok(())
     }
@@ -240,7 +242,34 @@ impl<'a> Conversation<'a> {
 
     fn send_waiting(&mut self) -> io::Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
-        if waiting.is_empty() { Ok(()) } else { self.frames.stream().write_all(&waiting) }
+        if waiting.is_empty() { Ok(()) } else { self.write(&waiting) }
+    }
+
+    /// Writes all of it, as soon as the client takes it; not later than the limit, however slowly it does.
+    fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
+        let stream = self.frames.stream();
+        let mut deadline = None;
+        while !bytes.is_empty() {
+            match send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + WRITING);
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                    let left = Timespec::try_from(left).map_err(io::Error::other)?;
+                    let mut ready = [PollFd::new(stream, PollFlags::OUT)];
+                    match self.connection.while_waiting(|| poll(&mut ready, Some(&left))) {
+                        Ok(_) | Err(Errno::INTR) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn work(&mut self, request: Request) -> Result<(), Refusal> {
@@ -249,7 +278,11 @@ impl<'a> Conversation<'a> {
             Request::Status(_) => self.status(),
             Request::Unlock(unlock) => self.unlock(unlock),
             Request::Lock(lock) => self.lock(lock),
-            Request::Stop(_) => self.stop(),
+            Request::Stop(_) => {
+                self.connection.forgets();
+                self.server.stop_for(self.frames.shared_stream());
+                Ok(())
+            }
             Request::Use(it) => {
                 let (_, _, vault, older) = self.vault(&it.vault, None)?;
                 self.result_with_next(&facts(&vault, older))
@@ -432,22 +465,9 @@ impl<'a> Conversation<'a> {
         self.connection.forgets();
         let count = match which.vault {
             None => self.server.forget_and_wait(None),
-            // What is gone from the disk is held under the path that it had.
-            Some(path) => {
-                let real = real(path.path()).unwrap_or_else(|| path.path().to_owned());
-                self.server.forget_and_wait(Some(&real))
-            }
+            Some(path) => self.server.forget_and_wait(Some(&real_even_if_gone(path.path()))),
         };
         self.result(&message::Locked { count })
-    }
-
-    fn stop(&mut self) -> Result<(), Refusal> {
-        self.connection.forgets();
-        self.server.forget_and_wait(None);
-        self.result(&Done {})?;
-        self.server.stop.store(true, Ordering::SeqCst);
-        self.server.wake_up();
-        Ok(())
     }
 
     fn close(&mut self, close: &message::Close) -> Result<(), Refusal> {
@@ -547,6 +567,8 @@ fn credential(credential: message::Credential) -> Result<Credential, SessionErro
 
 /// From the first byte of a frame to its last.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// The same of one that a client is to take.
+const WRITING: Duration = Duration::from_secs(10);
 /// Values that a connection has open, to read or to store.
 const VALUES: usize = 256;
 const STATES: usize = 16;

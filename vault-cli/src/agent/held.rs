@@ -9,12 +9,15 @@ use vault_core::vault::catalogue::Catalogue;
 use vault_core::vault::{LockedVault, UnlockFailure, UnlockedVault};
 
 use super::clock::{End, Reading};
+use super::kept::Kept;
 use crate::context::StateFolder;
 use crate::session::{Local, PathPins, SessionError, Terms};
 
 /// A vault that is held.
 pub(super) struct Held {
-    state: Mutex<Option<State>>,
+    state: Kept<State>,
+    /// Apart, since whoever looks at the clock must not wait for somebody who reads the file.
+    time: Mutex<Time>,
     memory: Memory,
 }
 
@@ -52,11 +55,15 @@ struct State {
     older: Option<u64>,
     /// Made when the first search needs it.
     catalogue: Option<Arc<Catalogue>>,
+}
+
+/// For how long it is held.
+struct Time {
     lease: Option<End>,
     idle: Option<(u64, End)>,
 }
 
-impl State {
+impl Time {
     fn is_over(&self, now: &Reading) -> bool {
         let idle = self.idle.map(|(_, end)| end);
         [self.lease, idle].into_iter().flatten().any(|end| end.left(now) == 0)
@@ -94,21 +101,20 @@ impl Held {
         lease: Option<End>,
         idle: Option<(u64, End)>,
     ) -> Self {
-        let state = State { vault, snapshot, older, catalogue: None, lease, idle };
-        Self { state: Mutex::new(Some(state)), memory }
+        let state = Kept::of(State { vault, snapshot, older, catalogue: None });
+        Self { state, time: Mutex::new(Time { lease, idle }), memory }
     }
 
-    fn state(&self) -> MutexGuard<'_, Option<State>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn time(&self) -> MutexGuard<'_, Time> {
+        self.time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The vault as the file is now. `path` is as the client named it.
     pub(super) fn current(&self, real: &Path, path: &Path) -> Result<Current, NotCurrent> {
         let failed = |error| NotCurrent::session(SessionError::Store(path.to_owned(), error));
-        let mut guard = self.state();
-        let state = guard.as_mut().ok_or(NotCurrent::Locked)?;
-        // Whoever forgets it may be busy with another one.
-        if state.is_over(&Reading::now()) {
+        let mut turn = self.state.turn();
+        let state = turn.get().ok_or(NotCurrent::Locked)?;
+        if self.is_over(&Reading::now()) {
             return Err(NotCurrent::Locked);
         }
         // Looked at under the lock: of two requests, the later one sees the newer file.
@@ -141,7 +147,7 @@ impl Held {
 
     /// Whether the file at this path is still the one that was read.
     pub(super) fn is_at(&self, path: &Path) -> bool {
-        self.state().as_ref().is_some_and(|state| state.snapshot.is_at(path))
+        self.state.turn().get().is_some_and(|state| state.snapshot.is_at(path))
     }
 
     /// The names and attributes of this state, made once for all requests.
@@ -154,8 +160,8 @@ impl Held {
             let made = vault.catalogue().map_err(|error| SessionError::Verify(path.to_owned(), error));
             made.map(Arc::new)
         };
-        let mut guard = self.state();
-        match guard.as_mut() {
+        let mut turn = self.state.turn();
+        match turn.get() {
             Some(state) if Arc::ptr_eq(&state.vault, vault) => {
                 if state.catalogue.is_none() {
                     state.catalogue = Some(make()?);
@@ -163,7 +169,7 @@ impl Held {
                 state.catalogue.clone().map_or_else(make, Ok)
             }
             _ => {
-                drop(guard);
+                drop(turn);
                 make()
             }
         }
@@ -176,27 +182,30 @@ impl Held {
 
     /// It was used.
     pub(super) fn touch(&self, now: &Reading) {
-        if let Some(State { idle: Some((seconds, end)), .. }) = self.state().as_mut() {
+        if let Some((seconds, end)) = &mut self.time().idle {
             *end = End::after(now, *seconds);
         }
     }
 
     /// What was read last, and the seconds that are left of the lease and of the idle time.
     pub(super) fn shown(&self, now: &Reading) -> Option<(Current, Option<u64>, Option<u64>)> {
-        let guard = self.state();
-        let state = guard.as_ref()?;
-        let current = Current { vault: Arc::clone(&state.vault), older: state.older };
-        Some((current, state.lease.map(|end| end.left(now)), state.idle.map(|(_, end)| end.left(now))))
+        let current = {
+            let mut turn = self.state.turn();
+            let state = turn.get()?;
+            Current { vault: Arc::clone(&state.vault), older: state.older }
+        };
+        let time = self.time();
+        Some((current, time.lease.map(|end| end.left(now)), time.idle.map(|(_, end)| end.left(now))))
     }
 
-    /// Whether its time is over.
+    /// Whether its time is over. Waits for nobody.
     pub(super) fn is_over(&self, now: &Reading) -> bool {
-        self.state().as_ref().is_none_or(|state| state.is_over(now))
+        self.state.is_forgotten() || self.time().is_over(now)
     }
 
-    /// Forgets the keys. Requests that are at work have them until they end.
+    /// Forgets the keys, and waits for nobody. Requests that are at work have them until they end.
     pub(super) fn forget(&self) {
-        self.state().take();
+        self.state.forget();
     }
 }
 
@@ -208,4 +217,10 @@ pub(super) fn lock_keys(vault: &UnlockedVault) -> bool {
 /// The path under which a vault is held: links resolved.
 pub(super) fn real(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok()
+}
+
+/// The same of one that may be gone from the disk, and is held under the path that it had.
+pub(super) fn real_even_if_gone(path: &Path) -> PathBuf {
+    let in_real_folder = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+    real(path).or_else(in_real_folder).unwrap_or_else(|| path.to_owned())
 }

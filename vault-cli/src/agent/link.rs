@@ -4,6 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use minicbor::Decode;
@@ -16,12 +17,12 @@ use vault_core::agent::{self, FrameError, ReplyKind, Request, VERSIONS};
 use vault_core::secret::Secret;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::socket::Places;
+use super::socket::{Place, Places};
 use super::{AgentError, PROGRAM};
 
 /// A connection's incoming frames.
 pub(super) struct Frames {
-    stream: UnixStream,
+    stream: Arc<UnixStream>,
     buffer: Zeroizing<Vec<u8>>,
     start: usize,
     end: usize,
@@ -50,13 +51,17 @@ impl From<io::Error> for NoFrame {
 }
 
 impl Frames {
-    pub(super) fn of(stream: UnixStream) -> Self {
+    pub(super) fn of(stream: Arc<UnixStream>) -> Self {
         let buffer = Zeroizing::new(vec![0; SMALL_BUFFER]);
         Self { stream, buffer, start: 0, end: 0, descriptors: Vec::new() }
     }
 
     pub(super) fn stream(&self) -> &UnixStream {
         &self.stream
+    }
+
+    pub(super) fn shared_stream(&self) -> Arc<UnixStream> {
+        Arc::clone(&self.stream)
     }
 
     /// Whether something came that was not taken yet.
@@ -164,15 +169,18 @@ pub(crate) struct Link {
     is_welcome: bool,
     /// A request that was sent before anybody asked for its result, which is on its way.
     ahead: Option<Secret>,
+    /// How long it waits for a frame.
+    patience: Duration,
 }
 
 impl Link {
     fn of(stream: UnixStream) -> Result<Self, AgentError> {
-        stream.set_read_timeout(Some(PATIENCE)).map_err(AgentError::Lost)?;
+        stream.set_read_timeout(Some(PROMPT)).map_err(AgentError::Lost)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(AgentError::Lost)?;
         let hello = Request::Hello(Hello { versions: VERSIONS.to_vec(), program: PROGRAM.to_owned() });
         let hello = agent::request(&hello).map_err(AgentError::Frame)?;
-        Ok(Self { frames: Frames::of(stream), hello: Some(hello), is_welcome: false, ahead: None })
+        let frames = Frames::of(Arc::new(stream));
+        Ok(Self { frames, hello: Some(hello), is_welcome: false, ahead: None, patience: PROMPT })
     }
 
     /// Asks, and gives the result.
@@ -193,7 +201,7 @@ impl Link {
         part: impl FnMut(&[u8]) -> Result<(), AgentError>,
     ) -> Result<T, AgentError> {
         self.send(request)?;
-        self.result(part)
+        self.result_within(patience(request), part)
     }
 
     /// Asks about a file that is open here, and gives the result.
@@ -251,7 +259,7 @@ impl Link {
         let (first, next) = (frame(request)?, frame(next)?);
         self.write(&[first.expose(), next.expose()])?;
         self.ahead = Some(next);
-        self.result(|_| Ok(()))
+        self.result_within(patience(request), |_| Ok(()))
     }
 
     fn write(&mut self, frames: &[&[u8]]) -> Result<(), AgentError> {
@@ -267,6 +275,7 @@ impl Link {
         };
         // Whoever refuses a client says why before it closes.
         match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(AgentError::Silent(PATIENCE)),
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(AgentError::Lost(error)),
             _ => Ok(()),
         }
@@ -278,11 +287,23 @@ impl Link {
     /// [`AgentError`].
     pub(crate) fn result<T: for<'b> Decode<'b, ()>>(
         &mut self,
+        part: impl FnMut(&[u8]) -> Result<(), AgentError>,
+    ) -> Result<T, AgentError> {
+        self.result_within(PATIENCE, part)
+    }
+
+    fn result_within<T: for<'b> Decode<'b, ()>>(
+        &mut self,
+        patience: Duration,
         mut part: impl FnMut(&[u8]) -> Result<(), AgentError>,
     ) -> Result<T, AgentError> {
         if !self.is_welcome {
             self.reply::<Welcome>(&mut |_| Ok(()))?;
             self.is_welcome = true;
+        }
+        if patience != self.patience {
+            self.frames.stream().set_read_timeout(Some(patience)).map_err(AgentError::Lost)?;
+            self.patience = patience;
         }
         self.reply(&mut part)
     }
@@ -302,6 +323,10 @@ impl Link {
         match self.frames.next(None) {
             Ok(Some(frame)) => Ok(frame),
             Ok(None) => Err(AgentError::Lost(io::ErrorKind::UnexpectedEof.into())),
+            // So a read fails that took too long.
+            Err(NoFrame::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(AgentError::Silent(self.patience))
+            }
             Err(NoFrame::Io(error)) => Err(AgentError::Lost(error)),
             Err(NoFrame::Frame(error)) => Err(AgentError::Frame(error)),
         }
@@ -332,40 +357,83 @@ impl Link {
     }
 }
 
-/// Every agent of this user.
+/// Asks every agent of this user the same, which may be asked twice.
 ///
 /// # Errors
-/// What is wrong with a place that was named, or with a socket where one may be.
-pub(crate) fn agents(places: &Places) -> Result<Vec<Link>, AgentError> {
-    let mut links = Vec::new();
+/// What is wrong with a place that was named, or with a socket where one may be; what an agent says.
+pub(crate) fn ask_all<'a, T: for<'b> Decode<'b, ()> + 'a>(
+    places: &'a Places,
+    request: &'a Request,
+) -> impl Iterator<Item = Result<T, AgentError>> + 'a {
+    places.all().iter().filter_map(|place| {
+        let asked = ask_at(place, |link| link.call(request)).transpose()?;
+        Some(asked.map(|(_, answer)| answer))
+    })
+}
+
+/// The first agent of this user.
+///
+/// # Errors
+/// As [`ask_all`].
+pub(crate) fn first(places: &Places) -> Result<Option<Link>, AgentError> {
     for place in places.all() {
         if let Some(stream) = place.connect()? {
-            links.push(Link::of(stream)?);
+            return Ok(Some(Link::of(stream)?));
         }
     }
-    Ok(links)
+    Ok(None)
 }
 
 /// The agent that holds this vault, with what it says of it; none if none does. What will be asked for next is sent along, if that
 /// is known: it must be something that changes nothing.
 ///
 /// # Errors
-/// As [`agents`]; what an agent says, except that it does not hold it.
+/// As [`ask_all`], except that an agent does not hold it.
 pub(crate) fn find(
     places: &Places,
     vault: &VaultPath,
     next: Option<&Request>,
 ) -> Result<Option<(Link, message::Facts)>, AgentError> {
-    for mut link in agents(places)? {
-        match link.call_before(&Request::Use(Use { vault: vault.clone() }), next) {
-            Ok(facts) => return Ok(Some((link, facts))),
+    let request = Request::Use(Use { vault: vault.clone() });
+    for place in places.all() {
+        match ask_at(place, |link| link.call_before(&request, next)) {
+            Ok(None) => {}
             Err(error) if error.is_locked() => {}
-            // It was killed, or ended, at this very moment.
-            Err(AgentError::Lost(_)) => {}
-            Err(error) => return Err(error),
+            found => return found,
         }
     }
     Ok(None)
+}
+
+/// Asks whoever listens there, and asks again if the connection ends before there is an answer: it may have been closed for being
+/// idle, or the agent was killed at this very moment, and is not there any more when it is looked for again.
+fn ask_at<T>(
+    place: &Place,
+    mut ask: impl FnMut(&mut Link) -> Result<T, AgentError>,
+) -> Result<Option<(Link, T)>, AgentError> {
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        let Some(stream) = place.connect()? else { return Ok(None) };
+        let mut link = Link::of(stream)?;
+        let error = match ask(&mut link) {
+            Ok(answer) => return Ok(Some((link, answer))),
+            Err(error) => error,
+        };
+        match (error, pauses.next()) {
+            (AgentError::Lost(_), Some(pause)) => std::thread::sleep(pause),
+            (error, _) => return Err(error),
+        }
+    }
+}
+
+/// How long to wait for the answer.
+fn patience(request: &Request) -> Duration {
+    match request {
+        Request::Hello(_) | Request::Status(_) | Request::Use(_) | Request::Lock(_) | Request::Stop(_) => {
+            PROMPT
+        }
+        _ => PATIENCE,
+    }
 }
 
 /// For most messages; what is not touched costs no page fault.
@@ -375,3 +443,7 @@ const BUFFER: usize = 16 << 10;
 const MAX_DESCRIPTORS: usize = 4;
 /// Longer than a save waits for another one, or a passphrase takes to be tried.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// For what an agent answers at once, or after the requests that are at work with a key that it shall forget: 5.5 s.
+pub(super) const PROMPT: Duration = Duration::from_secs(15);
+/// Before it is looked for again.
+const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(200)];

@@ -1,21 +1,24 @@
 //! The agent's process: it accepts connections, watches the clock, and ends.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use vault_core::agent::{self, ReplyKind, message};
+use vault_core::agent::message::Done;
+use vault_core::agent::{self, ReplyKind};
 
 use super::AgentError;
-use super::answer::{Conversation, Open};
+use super::answer::Conversation;
 use super::clock::Reading;
+use super::connection::{Connection, refuse};
 use super::held::{Held, Memory, real};
 use super::socket::{Bound, Places, is_ours};
 use super::start::{READY, RUNNING};
@@ -28,50 +31,17 @@ pub(super) struct Server {
     /// Key derivations run one at a time.
     pub(super) kdf: Mutex<()>,
     connections: Mutex<BTreeMap<u64, Arc<Connection>>>,
+    /// How many of them there can be.
+    most_connections: usize,
     workers: Workers,
     pub(super) stop: AtomicBool,
+    /// Who asked for it, and is told when nobody listens here any more.
+    leavers: Mutex<Vec<Arc<UnixStream>>>,
     pub(super) memory: Memory,
-    /// See [`message::AgentStatus`].
+    /// See [`vault_core::agent::message::AgentStatus`].
     locked_memory: AtomicU8,
     /// Wakes the main thread.
     wake: Mutex<UnixStream>,
-}
-
-/// One connection, as the others see it.
-pub(super) struct Connection {
-    stream: UnixStream,
-    /// What is being answered.
-    work: Mutex<Option<Work>>,
-    /// When the last request was, in milliseconds since the machine was started.
-    last: AtomicU64,
-    /// States and values that it has open.
-    pub(super) open: Mutex<Open>,
-}
-
-/// A request that is being answered.
-struct Work {
-    /// It differs from all others of this connection.
-    number: u64,
-    /// The vault that it is about, once that is known.
-    vault: Option<PathBuf>,
-    kind: Kind,
-}
-
-impl Work {
-    fn may_be_about(&self, real: Option<&Path>) -> bool {
-        self.vault.is_none() || real.is_none() || self.vault.as_deref() == real
-    }
-}
-
-/// What a request has of keys and values.
-#[derive(PartialEq, Eq)]
-enum Kind {
-    /// It may have both.
-    Uses,
-    /// A value comes in, as long as the client takes for it.
-    Receives,
-    /// It has nothing, and waits for others.
-    Forgets,
 }
 
 /// Whom the agent tells that it listens.
@@ -119,14 +89,16 @@ pub(crate) fn serve(places: &Places, memory: Memory, readiness: &Readiness) -> R
         held: Mutex::new(BTreeMap::new()),
         kdf: Mutex::new(()),
         connections: Mutex::new(BTreeMap::new()),
+        most_connections: most_connections(harden::raise_descriptors()),
         workers: Workers::default(),
         stop: AtomicBool::new(false),
+        leavers: Mutex::default(),
         memory,
         locked_memory: AtomicU8::new(if harden::lock_all_memory() { 2 } else { 1 }),
         wake: Mutex::new(wake),
     });
     bound.listener.set_nonblocking(true).map_err(AgentError::Lost)?;
-    let mut number = 0;
+    let mut incoming = Incoming::of(&bound);
     let mut before = Reading::now();
     while !server.stop.load(Ordering::SeqCst) {
         let mut ready = [&bound.listener as &dyn std::os::fd::AsFd, &hang_up, &terminate, &interrupt, &woken]
@@ -151,13 +123,13 @@ pub(crate) fn serve(places: &Places, memory: Memory, readiness: &Readiness) -> R
         }
         before = now;
         server.forget_what_is_over(&now);
-        while let Ok((stream, _)) = bound.listener.accept() {
-            number += 1;
-            server.welcome(number, stream);
-        }
+        incoming.welcome_all(&server);
     }
+    drop(incoming);
     server.end();
-    // The answer to "stop" is on its way.
+    // Whoever starts an agent after the answer finds neither the socket nor the lock of this one.
+    drop(bound);
+    server.say_that_it_ended();
     Ok(())
 }
 
@@ -172,44 +144,93 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Connections that are to be accepted.
+struct Incoming<'a> {
+    listener: &'a UnixListener,
+    /// How many there were.
+    count: u64,
+    /// A descriptor that is kept to be given up, so that somebody can be told that there is no other.
+    spare: Option<File>,
+}
+
+impl<'a> Incoming<'a> {
+    fn of(bound: &'a Bound) -> Self {
+        Self { listener: &bound.listener, count: 0, spare: spare() }
+    }
+
+    /// Accepts everybody who waits.
+    fn welcome_all(&mut self, server: &Arc<Server>) {
+        loop {
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    self.count += 1;
+                    server.welcome(self.count, stream);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error)
+                    if [io::ErrorKind::Interrupted, io::ErrorKind::ConnectionAborted]
+                        .contains(&error.kind()) => {}
+                Err(_) => {
+                    self.without_descriptor(server);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// No descriptor is left: one is got from whoever needs it least, or somebody is told.
+    fn without_descriptor(&mut self, server: &Server) {
+        if !server.close_one() && self.spare.take().is_some() {
+            if let Ok((stream, _)) = self.listener.accept() {
+                refuse(&stream);
+            }
+            self.spare = spare();
+        }
+        // The one that was closed is let go by its own thread; and whoever cannot be helped must not keep this one busy.
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// As many connections as leave descriptors for the rest.
+fn most_connections(descriptors: u64) -> usize {
+    let room = usize::try_from(descriptors.saturating_sub(OTHER_DESCRIPTORS)).unwrap_or(usize::MAX);
+    room.clamp(FEWEST_CONNECTIONS, CONNECTIONS)
+}
+
 impl Server {
     /// Starts to answer a client, if it is one of ours.
     fn welcome(self: &Arc<Self>, number: u64, stream: UnixStream) {
         if !is_ours(&stream) || stream.set_nonblocking(false).is_err() {
             return;
         }
-        let _ = stream.set_write_timeout(Some(WRITING));
-        let Ok(copy) = stream.try_clone() else { return };
-        let connection = Arc::new(Connection {
-            stream: copy,
-            work: Mutex::new(None),
-            last: AtomicU64::new(milliseconds()),
-            open: Mutex::new(Open::default()),
-        });
-        if !self.make_room() {
+        if lock(&self.connections).len() >= self.most_connections && !self.close_one() {
             refuse(&stream);
             return;
         }
+        let stream = Arc::new(stream);
+        let connection = Arc::new(Connection::of(Arc::clone(&stream)));
         lock(&self.connections).insert(number, Arc::clone(&connection));
         let server = Arc::clone(self);
+        let its_stream = Arc::clone(&stream);
         let answer = Box::new(move || {
-            Conversation::new(&server, &connection, stream).go_on();
+            Conversation::new(&server, &connection, its_stream).go_on();
             lock(&server.connections).remove(&number);
         });
         if !self.workers.answer(answer) {
             lock(&self.connections).remove(&number);
+            refuse(&stream);
         }
     }
 
-    /// Closes the connection that was idle longest, if there are too many.
-    fn make_room(&self) -> bool {
+    /// Closes the connection that was idle longest; if none is, the one that kept us waiting longest. False if all are at work.
+    fn close_one(&self) -> bool {
         let mut connections = lock(&self.connections);
-        if connections.len() < CONNECTIONS {
-            return true;
-        }
-        let idle = connections.iter().filter(|(_, connection)| lock(&connection.work).is_none());
-        let longest = idle.min_by_key(|(_, connection)| connection.last.load(Ordering::SeqCst));
-        let Some(number) = longest.map(|(number, _)| *number) else { return false };
+        let ranks = connections.iter().filter_map(|(number, it)| Some((it.rank()?, *number)));
+        let Some((_, number)) = ranks.min() else { return false };
         if let Some(connection) = connections.remove(&number) {
             connection.cut(Shutdown::Both);
         }
@@ -284,12 +305,29 @@ impl Server {
         count
     }
 
+    /// Ends the agent, and lets the client know when it has.
+    pub(super) fn stop_for(&self, client: Arc<UnixStream>) {
+        lock(&self.leavers).push(client);
+        self.stop.store(true, Ordering::SeqCst);
+        self.wake_up();
+    }
+
+    fn say_that_it_ended(&self) {
+        let Ok(done) = agent::reply(ReplyKind::Result, &Done {}) else { return };
+        for client in lock(&self.leavers).iter() {
+            // They may have gone.
+            let _ = client.as_ref().write_all(done.expose());
+        }
+    }
+
     /// Forgets everything, and lets nobody begin anew.
     fn end(&self) {
         self.stop.store(true, Ordering::SeqCst);
         self.forget_and_wait(None);
         for connection in self.all_connections() {
-            connection.cut(Shutdown::Both);
+            if lock(&self.leavers).iter().all(|leaver| !connection.is_of(leaver)) {
+                connection.cut(Shutdown::Both);
+            }
         }
         // Half a request may be in a connection's buffer, which is wiped when its thread ends.
         wait(LAST_MOMENT, &|| !lock(&self.connections).is_empty());
@@ -325,68 +363,6 @@ impl Server {
     }
 }
 
-impl Connection {
-    /// A request begins.
-    pub(super) fn begin(&self) {
-        self.last.store(milliseconds(), Ordering::SeqCst);
-        let number = NUMBER.fetch_add(1, Ordering::SeqCst);
-        *lock(&self.work) = Some(Work { number, vault: None, kind: Kind::Uses });
-    }
-
-    /// It is about this vault.
-    pub(super) fn is_about(&self, real: &Path) {
-        if let Some(work) = lock(&self.work).as_mut() {
-            work.vault = Some(real.to_owned());
-        }
-    }
-
-    /// It waits for a value that the client sends.
-    pub(super) fn receives(&self) {
-        self.is(Kind::Receives);
-    }
-
-    /// It has no keys, and nobody who forgets them waits for it.
-    pub(super) fn forgets(&self) {
-        self.is(Kind::Forgets);
-    }
-
-    fn is(&self, kind: Kind) {
-        if let Some(work) = lock(&self.work).as_mut() {
-            work.kind = kind;
-        }
-    }
-
-    /// It ended, and left nothing behind.
-    pub(super) fn finish(&self) {
-        self.last.store(milliseconds(), Ordering::SeqCst);
-        *lock(&self.work) = None;
-    }
-
-    /// The request that is at work, if it may have something of this vault, or of any.
-    fn at_work(&self, real: Option<&Path>) -> Option<u64> {
-        let work = lock(&self.work);
-        let work = work.as_ref().filter(|work| work.kind != Kind::Forgets && work.may_be_about(real))?;
-        Some(work.number)
-    }
-
-    /// A value that is to be stored in this vault comes no further.
-    fn end_what_comes_in(&self, real: Option<&Path>) {
-        let work = lock(&self.work);
-        if work.as_ref().is_some_and(|work| work.kind == Kind::Receives && work.may_be_about(real)) {
-            self.cut(Shutdown::Read);
-        }
-    }
-
-    fn is_at(&self, number: u64) -> bool {
-        lock(&self.work).as_ref().is_some_and(|work| work.number == number && work.kind != Kind::Forgets)
-    }
-
-    fn cut(&self, how: Shutdown) {
-        // It may be closed already.
-        let _ = self.stream.shutdown(how);
-    }
-}
-
 /// Waits as long as this is so, but not longer than that.
 fn wait(limit: Duration, is_so: &dyn Fn() -> bool) {
     let deadline = Instant::now() + limit;
@@ -395,31 +371,16 @@ fn wait(limit: Duration, is_so: &dyn Fn() -> bool) {
     }
 }
 
-fn milliseconds() -> u64 {
-    u64::try_from(Reading::now().boot.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Tells a client that there is no room.
-fn refuse(mut stream: &UnixStream) {
-    let error = message::Error {
-        id: "agent-busy".to_owned(),
-        exit: 7,
-        text: "the agent has as many connections as it can have, and all are at work".to_owned(),
-        hints: None,
-        causes: None,
-        parts: None,
-    };
-    if let Ok(frame) = agent::reply(ReplyKind::Error, &error) {
-        let _ = stream.write_all(frame.expose());
-    }
-}
-
+/// As many as there can be, where the system allows so many descriptors.
 const CONNECTIONS: usize = 128;
+/// Even where it does not.
+const FEWEST_CONNECTIONS: usize = 8;
+/// Descriptors that are not for connections: files that are read and written, values that are open.
+const OTHER_DESCRIPTORS: u64 = 64;
+/// Before the next connection is looked at, where there is no descriptor for one.
+const PAUSE: Duration = Duration::from_millis(10);
 const VAULTS: usize = 64;
-const WRITING: Duration = Duration::from_secs(10);
 /// For requests that have keys when these are to be forgotten.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 /// For a thread to end whose connection is cut.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
-/// Of the next request.
-static NUMBER: AtomicU64 = AtomicU64::new(0);

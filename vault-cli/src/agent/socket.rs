@@ -11,9 +11,15 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
+#[cfg(target_os = "linux")]
+use rustix::net::{
+    SocketAddrUnix, SocketFlags, socket_with,
+    sockopt::{Timeout, set_socket_timeout},
+};
 use rustix::process::geteuid;
 
 use super::AgentError;
+use super::link::PROMPT;
 use crate::context::Environment;
 
 /// Places where an agent may be, in order.
@@ -68,7 +74,7 @@ impl Place {
             Err(Unfit::Missing) => return Ok(None),
             Err(Unfit::Wrong(why)) => return Err(self.wrong(why)),
         }
-        match UnixStream::connect(&self.socket) {
+        match connect(&self.socket) {
             Ok(stream) if is_ours(&stream) => Ok(Some(stream)),
             Ok(_) => Err(self.wrong("another user listens there")),
             Err(error)
@@ -76,6 +82,7 @@ impl Place {
             {
                 Ok(None)
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(AgentError::Silent(PROMPT)),
             Err(error) => Err(AgentError::System(self.socket.clone(), error)),
         }
     }
@@ -109,6 +116,20 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// Connects, and waits for an agent that does not accept no longer than for one that does not answer.
+#[cfg(target_os = "linux")]
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    set_socket_timeout(&socket, Timeout::Send, Some(PROMPT))?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    UnixStream::connect(path)
 }
 
 /// Why a place is not used.

@@ -7,7 +7,7 @@ use vault_core::agent::Request;
 use vault_core::agent::message::{self, AgentStatus, Done, Stop};
 
 use super::Run;
-use crate::agent::{AgentError, Memory, Places, Readiness, Started, agents, serve, start};
+use crate::agent::{AgentError, Memory, Places, Readiness, Started, ask_all, serve, start};
 use crate::cli::{Agent, AgentAction};
 use crate::failure::Failure;
 use crate::message::{Exit, Status};
@@ -58,14 +58,9 @@ fn memory(run: &Run<'_>) -> Memory {
 }
 
 fn stop(places: &Places) -> Result<(), AgentError> {
-    let mut links = agents(places)?;
-    if links.is_empty() {
-        return Err(AgentError::NotRunning);
-    }
-    for link in &mut links {
-        let Done {} = link.call(&Request::Stop(Stop {}))?;
-    }
-    Ok(())
+    let stop = Request::Stop(Stop {});
+    let stopped = ask_all::<Done>(places, &stop).collect::<Result<Vec<_>, _>>()?;
+    if stopped.is_empty() { Err(AgentError::NotRunning) } else { Ok(()) }
 }
 
 /// The agent, as `status` shows it.
@@ -106,8 +101,8 @@ pub(super) fn state(run: &Run<'_>, vault: &Path) -> Result<Option<State>, Failur
     }
     let real = vault.canonicalize();
     let mut state = None;
-    for mut link in agents(&Places::of(&run.environment)).map_err(SessionError::Agent)? {
-        let status: AgentStatus = match link.call(&Request::Status(message::Status {})) {
+    for status in ask_all(&Places::of(&run.environment), &Request::Status(message::Status {})) {
+        let status: AgentStatus = match status {
             Ok(status) => status,
             Err(error) if error.is_version() => continue,
             Err(error) => return Err(SessionError::Agent(error).into()),

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Run;
 use crate::cli::{Door, KeyringDoor, PythonDoor, Which};
-use crate::context::ContextError;
+use crate::context::{ContextError, Location, Reason};
 use crate::doors::files::{self, Link};
 use crate::doors::python::{Choice, Places};
 use crate::escape::{quoted, quoted_path};
@@ -85,6 +85,9 @@ fn python(run: &mut Run<'_>, arguments: &PythonDoor) -> Result<Exit, Failure> {
             Choice::Off => "Python's keyring does not use the vault, unless PYTHON_KEYRING_BACKEND says so".to_owned(),
         };
         done(run, text);
+        if choice != Choice::Off {
+            say_if_missing(run)?;
+        }
     }
     let state = match places.choice()? {
         Choice::Chosen => "enabled",
@@ -94,6 +97,17 @@ fn python(run: &mut Run<'_>, arguments: &PythonDoor) -> Result<Exit, Failure> {
     };
     let path = places.configuration;
     report(run, choice.is_some(), &State { version: 1, door: "python", state, path, target: None })
+}
+
+/// It is chosen all the same: keyring must not take a weaker backend for as long as ours is not ready.
+fn say_if_missing(run: &Run<'_>) -> Result<(), Failure> {
+    let Location { path, reason } = run.own_location()?;
+    if !path.exists() {
+        let command = if reason == Reason::User { "vault init --user" } else { "vault init" };
+        let path = quoted_path(&path);
+        done(run, format!("but there is no vault at {path}; until \"{command}\" makes it, every call fails"));
+    }
+    Ok(())
 }
 
 /// Where the files of Python's keyring are.

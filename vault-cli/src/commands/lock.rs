@@ -5,7 +5,7 @@ use vault_core::agent::Request;
 use vault_core::agent::message::{self, Locked, VaultPath};
 
 use super::Run;
-use crate::agent::{Places, agents};
+use crate::agent::{Places, ask_all};
 use crate::cli::Lock;
 use crate::failure::Failure;
 use crate::message::{Exit, Status};
@@ -19,9 +19,8 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Lock) -> Result<Exit, Failure> 
     let request = Request::Lock(message::Lock { vault });
     let mut count = 0;
     // No agent holds nothing.
-    for mut link in agents(&Places::of(&run.environment)).map_err(SessionError::Agent)? {
-        let locked: Locked = link.call(&request).map_err(SessionError::Agent)?;
-        count += locked.count;
+    for locked in ask_all::<Locked>(&Places::of(&run.environment), &request) {
+        count += locked.map_err(SessionError::Agent)?.count;
     }
     if run.global.json {
         run.output.json(&Json { version: 1, locked: count })?;

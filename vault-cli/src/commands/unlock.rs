@@ -5,7 +5,7 @@ use vault_core::agent::message::{self, Flag, VaultPath};
 use vault_core::agent::{Request, message::Facts};
 
 use super::Run;
-use crate::agent::{AgentError, Places, agents, start};
+use crate::agent::{AgentError, Places, first, start};
 use crate::cli::Unlock;
 use crate::escape::quoted_path;
 use crate::failure::Failure;
@@ -35,8 +35,8 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Unlock) -> Result<Exit, Failure
         max_kdf_memory: kib,
         allow_rollback: unlock.allow_rollback.then_some(Flag),
     });
-    let mut links = agents(&places).map_err(SessionError::Agent)?;
-    let link = links.first_mut().ok_or(SessionError::Agent(AgentError::NotRunning))?;
+    let link = first(&places).and_then(|link| link.ok_or(AgentError::NotRunning));
+    let mut link = link.map_err(SessionError::Agent)?;
     run.voice.transient("trying what unlocks, which may take a while on purpose");
     let answer: Result<Facts, AgentError> = link.call(&request);
     run.voice.transient("");

@@ -25,6 +25,10 @@ pub(super) fn message(error: &AgentError) -> Message {
             caused(kinds::AGENT_LOST, "the agent ended, or did not answer in time", error)
                 .hint("whether a change was saved is not known; see: vault status, vault list")
         }
+        AgentError::Silent(waited) => {
+            Message::new(kinds::AGENT_LOST, format!("the agent did not answer for {} s", waited.as_secs()))
+                .hint("is its process stopped, or the machine busy? to work without it: --no-agent")
+        }
         AgentError::Frame(error) => {
             Message::new(kinds::AGENT_PROTOCOL, format!("the agent cannot be understood: {error}"))
                 .hint("to work without it: --no-agent")

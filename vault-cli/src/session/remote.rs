@@ -537,6 +537,7 @@ impl std::fmt::Display for AgentFailure {
         match &self.0 {
             AgentError::Told(told) => f.write_str(&told.text),
             AgentError::Lost(error) => write!(f, "the agent is gone: {error}"),
+            AgentError::Silent(waited) => write!(f, "the agent did not answer for {} s", waited.as_secs()),
             _ => f.write_str("the agent cannot be understood"),
         }
     }

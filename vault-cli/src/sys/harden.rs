@@ -31,6 +31,15 @@ pub(crate) fn lock_all_memory() -> bool {
     limit.current.is_none() && mlockall(flags).is_ok()
 }
 
+/// Lets this process have as many open files as it may have at most, and gives that number.
+pub(crate) fn raise_descriptors() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let now = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    now.unwrap_or(u64::MAX)
+}
+
 /// Dies by SIGINT, so that a calling script sees an interrupted program and stops too.
 pub(crate) fn die_interrupted() -> ExitCode {
     // A refusal would leave the exit code that a shell shows for the same death.

@@ -10,6 +10,7 @@ use vault_core::vault::edit::{NewValue, Outcome, Pick, Update};
 use zeroize::Zeroizing;
 
 use super::{Conversation, DEADLINE, Refusal, Told, VALUES, bad_request, told};
+use crate::agent::connection::Connection;
 use crate::agent::held::real;
 use crate::agent::link::Frames;
 use crate::agent::server::lock;
@@ -67,8 +68,13 @@ impl Conversation<'_> {
     pub(super) fn attach(&mut self, attach: &message::Attach) -> Result<(), Refusal> {
         let vault = self.vault(&attach.vault, None).map(drop);
         self.connection.receives();
-        let mut incoming =
-            Parts { frames: &mut self.frames, part: Zeroizing::new(Vec::new()), at: 0, end: None };
+        let mut incoming = Parts {
+            connection: self.connection,
+            frames: &mut self.frames,
+            part: Zeroizing::new(Vec::new()),
+            at: 0,
+            end: None,
+        };
         let mut length = 0;
         let result = vault.and_then(|()| {
             let mut counted = Counted { reader: &mut incoming, count: &mut length };
@@ -149,6 +155,7 @@ fn change_size(change: &change::Change) -> usize {
 
 /// The parts of a value that a client writes.
 struct Parts<'a> {
+    connection: &'a Connection,
     frames: &'a mut Frames,
     part: Zeroizing<Vec<u8>>,
     at: usize,
@@ -162,7 +169,8 @@ impl Read for Parts<'_> {
             if self.end.is_some() {
                 return Ok(0);
             }
-            let next = match self.frames.next(Some(DEADLINE)) {
+            let next = self.connection.while_waiting(|| self.frames.next(Some(DEADLINE)));
+            let next = match next {
                 Ok(Some(frame)) => Request::decode(frame.body.expose()).ok(),
                 _ => None,
             };
