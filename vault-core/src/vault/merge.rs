@@ -3,6 +3,7 @@
 //! A common base is never read for its content: whoever pushes commits chooses it, and could make the merge bring back an
 //! old value. It serves only to notice that this is no merge but a cherry-pick or a revert.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -274,6 +275,7 @@ fn plan(
         }
     }
     let keys: BTreeSet<&Key> = a.by_key.keys().chain(b.by_key.keys()).collect();
+    let parted = OnceCell::new();
     for key in keys {
         match (a.by_key.get(key), b.by_key.get(key)) {
             (Some(lineage), None) => {
@@ -286,7 +288,15 @@ fn plan(
                     plan.place(name, Placed::Theirs(entry), (ours, theirs))?;
                 }
             }
-            (Some(here), Some(there)) => plan.both_sides(ours, theirs, key, here, there)?,
+            (Some(here), Some(there)) => {
+                let at_parting = || parted.get_or_init(|| parting(ours, theirs)).has(key.name());
+                let strangers = match (here.born, there.born) {
+                    (true, true) => true,
+                    (false, false) => false,
+                    _ => !at_parting(),
+                };
+                plan.both_sides(ours, theirs, key, (here, there), strangers)?;
+            }
             (None, None) => {}
         }
     }
@@ -310,14 +320,29 @@ fn plan(
     Ok(plan)
 }
 
+/// What both sides know, followed to where they parted.
+fn parting(ours: &Side, theirs: &Side) -> Lineages {
+    let mut shared = BTreeMap::new();
+    for (side, other) in [(ours, theirs), (theirs, ours)] {
+        for (id, said) in &side.changes {
+            shared.insert((side.vault.log.seals()[id].generation, *id), said);
+            shared.extend(
+                said.records.iter().map(|record| ((record.generation, record.seal), &record.changes)),
+            );
+        }
+        shared.retain(|(_, id), _| other.known.contains(id));
+    }
+    Lineages::follow(shared.into_iter().map(|((_, id), changes)| (id, changes)))
+}
+
 impl Plan {
     fn both_sides(
         &mut self,
         ours: &Side,
         theirs: &Side,
         key: &Key,
-        here: &Lineage,
-        there: &Lineage,
+        (here, there): (&Lineage, &Lineage),
+        strangers: bool,
     ) -> Result<(), MergeError> {
         let open = |side: &Side, lineage: &Lineage| {
             now(side, lineage)?.map(|(_, entry)| entry.open(&side.vault.sealers)).transpose()
@@ -329,10 +354,10 @@ impl Plan {
             lineage: there,
             known: &theirs.known,
         };
-        let (Key::Origin(origin) | Key::Recreated(origin)) = key;
+        let origin = key.name();
         self.both.insert(origin.clone());
         self.both.extend(here.current.iter().chain(&there.current).cloned());
-        match unite(a, b).map_err(MergeError::Theirs)? {
+        match unite(a, b, strangers).map_err(MergeError::Theirs)? {
             None => {
                 let gone = EntryChange { op: EntryOp::Remove, ..here.listed(there, origin) };
                 self.listed.push(EntryChange {

@@ -20,19 +20,24 @@ pub(super) struct Version<'a> {
     pub(super) known: &'a BTreeSet<SealId>,
 }
 
-/// The entry that comes out, if any.
-pub(super) fn unite(ours: Version, theirs: Version) -> Result<Option<OpenEntry>, VerifyError> {
+/// The entry that comes out, if any. `strangers`: no entry had this name where the sides parted, so that neither side knew what
+/// the other has under it, and no value gives way to one of the other side.
+pub(super) fn unite(
+    ours: Version,
+    theirs: Version,
+    strangers: bool,
+) -> Result<Option<OpenEntry>, VerifyError> {
     match (ours.entry, theirs.entry) {
         (None, None) => Ok(None),
         // Who removed it knew all that is in it.
-        (Some(_), None) if !ours.lineage.has_substance() => Ok(None),
-        (None, Some(_)) if !theirs.lineage.has_substance() => Ok(None),
+        (Some(_), None) if !strangers && !ours.lineage.has_substance() => Ok(None),
+        (None, Some(_)) if !strangers && !theirs.lineage.has_substance() => Ok(None),
         (Some(kept), None) => Ok(Some(with_removal(kept, theirs.lineage.seal))),
         (None, Some(kept)) => Ok(Some(with_removal(kept, ours.lineage.seal))),
         (Some(a), Some(b)) => {
             let a = Version { entry: None, ..ours }.of(a);
             let b = Version { entry: None, ..theirs }.of(b);
-            both(a, b).map(Some)
+            both(a, b, strangers).map(Some)
         }
     }
 }
@@ -71,7 +76,7 @@ fn with_removal(mut kept: OpenEntry, seal: SealId) -> OpenEntry {
     kept
 }
 
-fn both(ours: Present, theirs: Present) -> Result<OpenEntry, VerifyError> {
+fn both(ours: Present, theirs: Present, strangers: bool) -> Result<OpenEntry, VerifyError> {
     let (a, b) = (ours.lineage, theirs.lineage);
     // A conflict that one side has settled does not come back from the other; one that it has never seen does.
     let (our_seals, their_seals) = (ours.known, theirs.known);
@@ -80,6 +85,7 @@ fn both(ours: Present, theirs: Present) -> Result<OpenEntry, VerifyError> {
         |alternative| our_seals.contains(&alternative.seal) && a.has_settled(alternative),
         |alternative| their_seals.contains(&alternative.seal) && b.has_settled(alternative),
     );
+    united.strangers = strangers;
     united.fields(|field| (a.changed_field(field), b.changed_field(field)))?;
     united.attributes(|attribute| (a.changed_attribute(attribute), b.changed_attribute(attribute)));
     united.expiry((a.changed_expiry(), b.changed_expiry()));
@@ -99,6 +105,7 @@ struct Union {
     theirs: OpenEntry,
     alternative: Alternative,
     values: BTreeMap<String, Stored>,
+    strangers: bool,
 }
 
 impl Union {
@@ -111,7 +118,7 @@ impl Union {
             expires: None,
             removed: false,
         };
-        Self { ours, theirs, alternative, values: BTreeMap::new() }
+        Self { ours, theirs, alternative, values: BTreeMap::new(), strangers: false }
     }
 
     fn drop_settled(&mut self, here: impl Fn(&Alternative) -> bool, there: impl Fn(&Alternative) -> bool) {
@@ -127,6 +134,15 @@ impl Union {
         }
         retain(&mut self.theirs, here);
         retain(&mut self.ours, there);
+    }
+
+    /// Who changed what the sides have differently, and whether each has it at all.
+    fn decide(&self, (here, there): (bool, bool), present: (bool, bool)) -> (bool, bool) {
+        // Of strangers, what one has stays: the other side's change was no change of it.
+        match self.strangers {
+            true => (here || present.0, there || present.1),
+            false => (here, there),
+        }
     }
 
     fn fields(&mut self, changed: impl Fn(&str) -> (bool, bool)) -> Result<(), VerifyError> {
@@ -150,7 +166,7 @@ impl Union {
                 }
                 continue;
             }
-            match changed(&field) {
+            match self.decide(changed(&field), (infos.0.is_some(), infos.1.is_some())) {
                 (true, false) => {}
                 (false, true) => self.take_field(&field, infos.1),
                 // Changed by neither and yet different cannot be; if it were, nothing would be lost.
@@ -179,14 +195,17 @@ impl Union {
     }
 
     fn attributes(&mut self, changed: impl Fn(&str) -> (bool, bool)) {
-        let (ours, theirs) = (&mut self.ours.meta.attributes, &self.theirs.meta.attributes);
+        let (ours, theirs) = (&self.ours.meta.attributes, &self.theirs.meta.attributes);
         let names: BTreeSet<String> = ours.keys().chain(theirs.keys()).cloned().collect();
         for attribute in names {
-            let there = theirs.get(&attribute);
-            if ours.get(&attribute) == there {
+            let there = self.theirs.meta.attributes.get(&attribute);
+            let here = self.ours.meta.attributes.get(&attribute);
+            if here == there {
                 continue;
             }
-            match (changed(&attribute), there) {
+            let who = self.decide(changed(&attribute), (here.is_some(), there.is_some()));
+            let ours = &mut self.ours.meta.attributes;
+            match (who, there) {
                 ((true, false), _) => {}
                 ((false, true), Some(value)) => drop(ours.insert(attribute, value.clone())),
                 ((false, true), None) => drop(ours.remove(&attribute)),
@@ -200,7 +219,7 @@ impl Union {
         if self.ours.meta.expires == there {
             return;
         }
-        match changed {
+        match self.decide(changed, (self.ours.meta.expires.is_some(), there.is_some())) {
             (true, false) => {}
             (false, true) => self.ours.meta.expires = there,
             _ => self.alternative.expires = Some(there),

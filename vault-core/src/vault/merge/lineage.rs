@@ -14,6 +14,13 @@ pub(super) enum Key {
     Recreated(EntryName),
 }
 
+impl Key {
+    pub(super) fn name(&self) -> &EntryName {
+        let (Self::Origin(name) | Self::Recreated(name)) = self;
+        name
+    }
+}
+
 /// What one side did to one entry.
 #[derive(Debug, Clone)]
 pub(super) struct Lineage {
@@ -21,7 +28,7 @@ pub(super) struct Lineage {
     pub(super) current: Option<EntryName>,
     pub(super) renamed: bool,
     /// This side made it.
-    born: bool,
+    pub(super) born: bool,
     /// What this side settled of the entry's conflicts.
     settled: Option<Settled>,
     pub(super) expiry: bool,
@@ -100,6 +107,8 @@ pub(super) struct Lineages {
     pub(super) by_key: BTreeMap<Key, Lineage>,
     pub(super) names: BTreeSet<EntryName>,
     by_name: BTreeMap<EntryName, Key>,
+    /// Whose entry was removed under a name.
+    removed: BTreeMap<EntryName, Key>,
 }
 
 impl Lineages {
@@ -123,6 +132,11 @@ impl Lineages {
         let claimed: BTreeSet<&EntryName> =
             self.by_key.values().filter_map(|lineage| lineage.current.as_ref()).collect();
         self.names.iter().filter(|name| !claimed.contains(name)).cloned().collect()
+    }
+
+    /// Whether an entry has this name in the end.
+    pub(super) fn has(&self, name: &EntryName) -> bool {
+        self.by_key.values().any(|lineage| lineage.current.as_ref() == Some(name))
     }
 
     /// Names of entries that this side made and removed again.
@@ -166,6 +180,7 @@ impl Lineages {
             EntryOp::Remove => {
                 if !elsewhere {
                     lineage.current = None;
+                    self.removed.insert(name.clone(), key);
                 }
                 self.by_name.remove(name);
                 return;
@@ -207,6 +222,15 @@ impl Lineages {
             }
         }
         let origin = Key::Origin(name.clone());
+        let at = |key: &Key| self.by_key.get(key).and_then(|lineage| lineage.current.as_ref());
+        // Removed on one branch and kept by a merge, or still used by another branch: it is the one that was removed.
+        if op != EntryOp::Create
+            && at(&origin) != Some(name)
+            && let Some(removed) = self.removed.get(name)
+            && at(removed).is_none()
+        {
+            return removed.clone();
+        }
         let moved = self.by_key.get(&origin).is_some_and(|lineage| lineage.current.is_some());
         if op == EntryOp::Create && moved { Key::Recreated(name.clone()) } else { origin }
     }

@@ -9,6 +9,8 @@ use crate::vault::Value;
 use crate::vault::edit::{Pick, Update};
 use crate::vault::tests::{Fixture, inline, name};
 
+mod strangers;
+
 fn merge_of(ours: &Fixture, theirs: &Fixture, base: Option<&Fixture>) -> Result<Merged, MergeError> {
     let base = base.map(Fixture::unlock);
     let mut context = MergeContext { now: 5_000, author: "merger", random: &mut SystemRandom };
