@@ -269,6 +269,9 @@ fn every_merge_of_random_histories_is_both_sides_changes() {
         wrong.len() - rejected,
     );
     assert!(wrong.is_empty(), "{} of {wanted}: {}", wrong.len(), wrong[0]);
+    if std::env::var_os("VAULT_HISTORY_SEED").is_some() {
+        return; // One history alone has no figures to speak of.
+    }
     assert!(
         clean > wanted && conflicts > wanted / 2 && of(&figures.driven) > wanted / 2,
         "these histories test little"
