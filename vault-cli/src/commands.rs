@@ -56,7 +56,6 @@ use vault_core::format::slot::Label;
 use vault_core::keys::{Credential, UnlockPolicy};
 use vault_core::vault::{LockedVault, Value};
 
-use crate::agent::Places;
 use crate::cli::{Cli, Command, Global};
 use crate::context::{self, Config, Environment, Location};
 use crate::failure::Failure;
@@ -242,7 +241,7 @@ impl Run<'_> {
             let id = session::open_locked(path)?.id();
             self.pins(path)?.check_id(id).map_err(|error| SessionError::pin(path, error))?;
         }
-        match Remote::find(Places::of(&self.environment), path, self.environment.author(), first) {
+        match Remote::find(crate::agent::places(&self.environment), path, self.environment.author(), first) {
             Ok(session) => {
                 if let Some(session) = &session {
                     session::look_at_named(self, path, session.facts().generation)?;
@@ -256,7 +255,7 @@ impl Run<'_> {
                 self.voice.warn(Warning::OtherAgent)?;
                 Ok(None)
             }
-            Err(error) => Err(SessionError::Agent(error).into()),
+            Err(error) => Err(SessionError::from(error).into()),
         }
     }
 

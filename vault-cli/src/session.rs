@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use vault_core::agent::link::LinkError;
 use vault_core::error::{EditError, VerifyError};
 use vault_core::format::entry::{EntryName, Meta};
 use vault_core::format::front::Pages;
@@ -326,6 +327,12 @@ pub(crate) enum SessionError {
         /// What is against them.
         broken: Vec<String>,
     },
+}
+
+impl From<LinkError> for SessionError {
+    fn from(error: LinkError) -> Self {
+        Self::Agent(error.into())
+    }
 }
 
 impl From<AgentError> for SessionError {

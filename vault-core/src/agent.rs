@@ -1,4 +1,5 @@
-//! Messages between the agent and its clients: encode and decode only. docs/agent-protocol.md is normative.
+//! Messages between the agent and its clients, and the client's end: where an agent may be, and a connection to it.
+//! docs/agent-protocol.md is normative.
 //!
 //! ```
 //! use vault_core::agent::{self, Request, message::Lock};
@@ -11,7 +12,9 @@
 
 pub mod change;
 pub mod differ;
+pub mod link;
 pub mod message;
+pub mod place;
 
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use zeroize::Zeroizing;

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use vault_core::agent::link::LinkError;
 use vault_core::agent::message::Done;
+use vault_core::agent::place::{Places, is_ours};
 use vault_core::agent::{self, ReplyKind};
 
 use super::AgentError;
@@ -20,7 +22,7 @@ use super::answer::Conversation;
 use super::clock::Reading;
 use super::connection::{Connection, refuse};
 use super::held::{Held, Memory, real};
-use super::socket::{Bound, Places, is_ours};
+use super::socket::Bound;
 use super::start::{READY, RUNNING};
 use super::workers::Workers;
 use crate::sys::{detach, harden};
@@ -64,10 +66,10 @@ pub(crate) fn serve(places: &Places, memory: Memory, readiness: &Readiness) -> R
         detach::leave_session();
     }
     harden::private_files();
-    let (wake, woken) = UnixStream::pair().map_err(AgentError::Lost)?;
+    let (wake, woken) = UnixStream::pair().map_err(LinkError::Lost)?;
     let signal = |number: i32| -> Result<UnixStream, AgentError> {
-        let (write, read) = UnixStream::pair().map_err(AgentError::Lost)?;
-        signal_hook::low_level::pipe::register(number, write).map_err(AgentError::Lost)?;
+        let (write, read) = UnixStream::pair().map_err(LinkError::Lost)?;
+        signal_hook::low_level::pipe::register(number, write).map_err(LinkError::Lost)?;
         Ok(read)
     };
     let (hang_up, terminate, interrupt) = (signal(SIGHUP)?, signal(SIGTERM)?, signal(SIGINT)?);
@@ -77,13 +79,13 @@ pub(crate) fn serve(places: &Places, memory: Memory, readiness: &Readiness) -> R
     };
     let bound = match bound {
         Err(AgentError::Running(_)) if detached => {
-            detach::say_and_let_go(RUNNING).map_err(AgentError::Lost)?;
+            detach::say_and_let_go(RUNNING).map_err(LinkError::Lost)?;
             return Ok(());
         }
         other => other?,
     };
     if detached {
-        detach::say_and_let_go(READY).map_err(AgentError::Lost)?;
+        detach::say_and_let_go(READY).map_err(LinkError::Lost)?;
     }
     let server = Arc::new(Server {
         held: Mutex::new(BTreeMap::new()),
@@ -97,7 +99,7 @@ pub(crate) fn serve(places: &Places, memory: Memory, readiness: &Readiness) -> R
         locked_memory: AtomicU8::new(if harden::lock_all_memory() { 2 } else { 1 }),
         wake: Mutex::new(wake),
     });
-    bound.listener.set_nonblocking(true).map_err(AgentError::Lost)?;
+    bound.listener.set_nonblocking(true).map_err(LinkError::Lost)?;
     let mut incoming = Incoming::of(&bound);
     let mut before = Reading::now();
     while !server.stop.load(Ordering::SeqCst) {
@@ -107,7 +109,7 @@ pub(crate) fn serve(places: &Places, memory: Memory, readiness: &Readiness) -> R
         let wait = (!lock(&server.held).is_empty()).then_some(&second);
         match poll(&mut ready, wait) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(AgentError::Lost(error.into())),
+            Err(error) => return Err(LinkError::Lost(error.into()).into()),
         }
         let is_ready = ready.map(|source| !source.revents().is_empty());
         let now = Reading::now();

@@ -1,11 +1,12 @@
 //! `vault unlock`.
 
 use serde::Serialize;
+use vault_core::agent::link::{LinkError, first};
 use vault_core::agent::message::{self, Flag, VaultPath};
 use vault_core::agent::{Request, message::Facts};
 
 use super::Run;
-use crate::agent::{AgentError, Places, first, start};
+use crate::agent::{AgentError, places, start};
 use crate::cli::Unlock;
 use crate::escape::quoted_path;
 use crate::failure::Failure;
@@ -19,11 +20,11 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Unlock) -> Result<Exit, Failure
     let locked = open_locked(&path)?;
     run.pins(&path)?.check_id(locked.id()).map_err(|error| SessionError::pin(&path, error))?;
     let credentials = to_be_sent(run, &path, &locked, arguments.stdin)?;
-    let places = Places::of(&run.environment);
+    let places = places(&run.environment);
     start(&places).map_err(SessionError::Agent)?;
     let vault = VaultPath::new(&path)
-        .ok_or(AgentError::Place { path: path.clone(), why: "the path is too long for the agent" })
-        .map_err(SessionError::Agent)?;
+        .ok_or(LinkError::Place { path: path.clone(), why: "the path is too long for the agent" })
+        .map_err(SessionError::from)?;
     let unlock = &run.global.unlock;
     let kib = unlock.max_kdf_memory.map(|bytes| u32::try_from(bytes / 1024).unwrap_or(u32::MAX));
     let request = Request::Unlock(message::Unlock {
@@ -35,12 +36,12 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Unlock) -> Result<Exit, Failure
         max_kdf_memory: kib,
         allow_rollback: unlock.allow_rollback.then_some(Flag),
     });
-    let link = first(&places).and_then(|link| link.ok_or(AgentError::NotRunning));
-    let mut link = link.map_err(SessionError::Agent)?;
+    let link = first(&places).map_err(SessionError::from)?;
+    let mut link = link.ok_or(SessionError::Agent(AgentError::NotRunning))?;
     run.voice.transient("trying what unlocks, which may take a while on purpose");
-    let answer: Result<Facts, AgentError> = link.call(&request);
+    let answer: Result<Facts, LinkError> = link.call(&request);
     run.voice.transient("");
-    let facts = answer.map_err(SessionError::Agent)?;
+    let facts = answer.map_err(SessionError::from)?;
     if run.global.json {
         let slot = facts.slot.as_deref();
         let file = path.to_string_lossy().into_owned();

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use vault_core::agent::change::{self, Incoming};
+use vault_core::agent::link::{Frames, Told};
 use vault_core::agent::message::{self, Done};
 use vault_core::agent::{PART, Request};
 use vault_core::vault::edit::{NewValue, Outcome, Pick, Update};
 use zeroize::Zeroizing;
 
-use super::{Conversation, DEADLINE, Refusal, Told, VALUES, bad_request, told};
+use super::{Conversation, DEADLINE, Refusal, VALUES, bad_request, told};
 use crate::agent::connection::Connection;
 use crate::agent::held::real;
-use crate::agent::link::Frames;
 use crate::agent::server::lock;
 use crate::session::{Change, Committed, Expect, Session};
 

@@ -1,9 +1,10 @@
 //! Frames on a connection: what is common to both ends, and the client's end.
 
-use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,16 +13,97 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
-use vault_core::agent::message::{self, Hello, Use, VaultPath, Welcome};
-use vault_core::agent::{self, FrameError, ReplyKind, Request, VERSIONS};
-use vault_core::secret::Secret;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::socket::{Place, Places};
-use super::{AgentError, PROGRAM};
+use super::message::{self, Attach, Attached, Bytes, Hello, Use, VaultPath, Welcome, Write as Part};
+use super::place::{Place, Places};
+use super::{FrameError, PART, ReplyKind, Request, VERSIONS};
+use crate::agent;
+use crate::secret::Secret;
+
+/// What went wrong on the way to the agent, or what it said.
+#[derive(Debug)]
+pub enum LinkError {
+    /// The agent says so.
+    Told(Box<Told>),
+    /// The connection ended before there was an answer.
+    Lost(io::Error),
+    /// It did not answer for so long.
+    Silent(Duration),
+    /// What came is not of this protocol, or what was to be sent is too large for it.
+    Frame(FrameError),
+    /// This is not to be trusted, or cannot be used.
+    Place {
+        /// The socket or its folder.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
+    /// The system refuses something about this path.
+    System(PathBuf, io::Error),
+}
+
+/// What the agent said, for people and programs.
+#[derive(Debug)]
+pub struct Told {
+    /// One of docs/messages.md.
+    pub id: String,
+    /// One of docs/exit-codes.md.
+    pub exit: u8,
+    /// For people.
+    pub text: String,
+    /// What to do.
+    pub hints: Vec<String>,
+    /// Why.
+    pub causes: Vec<String>,
+}
+
+impl From<message::Error> for Told {
+    fn from(error: message::Error) -> Self {
+        let message::Error { id, exit, text, hints, causes } = error;
+        Self { id, exit, text, hints: hints.unwrap_or_default(), causes: causes.unwrap_or_default() }
+    }
+}
+
+impl From<Told> for message::Error {
+    fn from(told: Told) -> Self {
+        let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
+        let Told { id, exit, text, hints, causes } = told;
+        Self { id, exit, text, hints: some(hints), causes: some(causes) }
+    }
+}
+
+impl LinkError {
+    /// Whether the agent says that it does not hold the vault, or not this one.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Told(told) if ["agent-locked", "agent-replaced"].contains(&told.id.as_str()))
+    }
+
+    /// Whether the two speak different versions.
+    #[must_use]
+    pub fn is_version(&self) -> bool {
+        matches!(self, Self::Told(told) if told.id == "agent-version")
+    }
+}
+
+impl std::fmt::Display for LinkError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Told(told) => f.write_str(&told.text),
+            Self::Lost(error) => write!(f, "the agent is gone: {error}"),
+            Self::Silent(waited) => write!(f, "the agent did not answer for {} s", waited.as_secs()),
+            Self::Frame(error) => write!(f, "the agent cannot be understood: {error}"),
+            Self::Place { path, why } => write!(f, "the agent's socket {path:?} is refused: {why}"),
+            Self::System(path, error) => write!(f, "{path:?} cannot be used for the agent: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for LinkError {}
 
 /// A connection's incoming frames.
-pub(super) struct Frames {
+pub struct Frames {
     stream: Arc<UnixStream>,
     buffer: Zeroizing<Vec<u8>>,
     start: usize,
@@ -30,14 +112,15 @@ pub(super) struct Frames {
 }
 
 /// A frame that came.
-pub(super) struct Frame {
-    pub(super) body: Secret,
+pub struct Frame {
+    /// What it carries.
+    pub body: Secret,
     /// What was passed with it.
-    pub(super) descriptors: Vec<OwnedFd>,
+    pub descriptors: Vec<OwnedFd>,
 }
 
 /// Why there is no next frame.
-pub(super) enum NoFrame {
+pub enum NoFrame {
     /// The other end is gone, or too slow.
     Io(io::Error),
     /// It is not a frame.
@@ -51,27 +134,37 @@ impl From<io::Error> for NoFrame {
 }
 
 impl Frames {
-    pub(super) fn of(stream: Arc<UnixStream>) -> Self {
+    /// Those of this connection.
+    #[must_use]
+    pub fn of(stream: Arc<UnixStream>) -> Self {
         let buffer = Zeroizing::new(vec![0; SMALL_BUFFER]);
         Self { stream, buffer, start: 0, end: 0, descriptors: Vec::new() }
     }
 
-    pub(super) fn stream(&self) -> &UnixStream {
+    /// The connection.
+    #[must_use]
+    pub fn stream(&self) -> &UnixStream {
         &self.stream
     }
 
-    pub(super) fn shared_stream(&self) -> Arc<UnixStream> {
+    /// The connection, for whoever closes it.
+    #[must_use]
+    pub fn shared_stream(&self) -> Arc<UnixStream> {
         Arc::clone(&self.stream)
     }
 
     /// Whether something came that was not taken yet.
-    pub(super) fn has_more(&self) -> bool {
+    #[must_use]
+    pub fn has_more(&self) -> bool {
         self.start < self.end
     }
 
     /// The next frame; none if the connection ended between two. It may take its time to begin, up to the stream's own timeout,
     /// but then has to come within `limit`.
-    pub(super) fn next(&mut self, limit: Option<Duration>) -> Result<Option<Frame>, NoFrame> {
+    ///
+    /// # Errors
+    /// [`NoFrame`].
+    pub fn next(&mut self, limit: Option<Duration>) -> Result<Option<Frame>, NoFrame> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
             if self.fill()? == 0 {
@@ -161,7 +254,7 @@ impl Frames {
 }
 
 /// The client's end of a connection.
-pub(crate) struct Link {
+pub struct Link {
     frames: Frames,
     /// Sent with the first request.
     hello: Option<Secret>,
@@ -174,11 +267,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    fn of(stream: UnixStream) -> Result<Self, AgentError> {
-        stream.set_read_timeout(Some(PROMPT)).map_err(AgentError::Lost)?;
-        stream.set_write_timeout(Some(PATIENCE)).map_err(AgentError::Lost)?;
-        let hello = Request::Hello(Hello { versions: VERSIONS.to_vec(), program: PROGRAM.to_owned() });
-        let hello = agent::request(&hello).map_err(AgentError::Frame)?;
+    fn of(stream: UnixStream, program: &str) -> Result<Self, LinkError> {
+        stream.set_read_timeout(Some(PROMPT)).map_err(LinkError::Lost)?;
+        stream.set_write_timeout(Some(PATIENCE)).map_err(LinkError::Lost)?;
+        let hello = Request::Hello(Hello { versions: VERSIONS.to_vec(), program: program.to_owned() });
+        let hello = agent::request(&hello).map_err(LinkError::Frame)?;
         let frames = Frames::of(Arc::new(stream));
         Ok(Self { frames, hello: Some(hello), is_welcome: false, ahead: None, patience: PROMPT })
     }
@@ -186,20 +279,20 @@ impl Link {
     /// Asks, and gives the result.
     ///
     /// # Errors
-    /// [`AgentError`].
-    pub(crate) fn call<T: for<'b> Decode<'b, ()>>(&mut self, request: &Request) -> Result<T, AgentError> {
+    /// [`LinkError`].
+    pub fn call<T: for<'b> Decode<'b, ()>>(&mut self, request: &Request) -> Result<T, LinkError> {
         self.call_with(request, |_| Ok(()))
     }
 
     /// Asks, and gives parts and the result.
     ///
     /// # Errors
-    /// [`AgentError`].
-    pub(crate) fn call_with<T: for<'b> Decode<'b, ()>>(
+    /// [`LinkError`].
+    pub fn call_with<T: for<'b> Decode<'b, ()>>(
         &mut self,
         request: &Request,
-        part: impl FnMut(&[u8]) -> Result<(), AgentError>,
-    ) -> Result<T, AgentError> {
+        part: impl FnMut(&[u8]) -> Result<(), LinkError>,
+    ) -> Result<T, LinkError> {
         self.send(request)?;
         self.result_within(patience(request), part)
     }
@@ -207,20 +300,20 @@ impl Link {
     /// Asks about a file that is open here, and gives the result.
     ///
     /// # Errors
-    /// [`AgentError`].
-    pub(crate) fn call_about<T: for<'b> Decode<'b, ()>>(
+    /// [`LinkError`].
+    pub fn call_about<T: for<'b> Decode<'b, ()>>(
         &mut self,
         request: &Request,
         file: impl AsFd,
-    ) -> Result<T, AgentError> {
+    ) -> Result<T, LinkError> {
         if self.ahead.take().is_some() {
             self.pass_over_reply()?;
         }
         let stream = self.frames.stream();
         if let Some(hello) = self.hello.take() {
-            (&mut &*stream).write_all(hello.expose()).map_err(AgentError::Lost)?;
+            (&mut &*stream).write_all(hello.expose()).map_err(LinkError::Lost)?;
         }
-        let frame = agent::request(request).map_err(AgentError::Frame)?;
+        let frame = agent::request(request).map_err(LinkError::Frame)?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let files = [file.as_fd()];
@@ -228,17 +321,17 @@ impl Link {
         let parts = [IoSlice::new(frame.expose())];
         // With the first byte; the rest may need further calls.
         let sent = sendmsg(stream, &parts, &mut control, SendFlags::NOSIGNAL);
-        let sent = sent.map_err(|error| AgentError::Lost(error.into()))?;
-        (&mut &*stream).write_all(&frame.expose()[sent..]).map_err(AgentError::Lost)?;
+        let sent = sent.map_err(|error| LinkError::Lost(error.into()))?;
+        (&mut &*stream).write_all(&frame.expose()[sent..]).map_err(LinkError::Lost)?;
         self.result(|_| Ok(()))
     }
 
     /// Sends a request whose result comes later.
     ///
     /// # Errors
-    /// [`AgentError::Lost`], [`AgentError::Frame`].
-    pub(crate) fn send(&mut self, request: &Request) -> Result<(), AgentError> {
-        let frame = agent::request(request).map_err(AgentError::Frame)?;
+    /// [`LinkError::Lost`], [`LinkError::Frame`].
+    pub fn send(&mut self, request: &Request) -> Result<(), LinkError> {
+        let frame = agent::request(request).map_err(LinkError::Frame)?;
         if let Some(ahead) = self.ahead.take() {
             if ahead.expose() == frame.expose() {
                 return Ok(());
@@ -253,16 +346,16 @@ impl Link {
         &mut self,
         request: &Request,
         next: Option<&Request>,
-    ) -> Result<T, AgentError> {
+    ) -> Result<T, LinkError> {
         let Some(next) = next else { return self.call(request) };
-        let frame = |request| agent::request(request).map_err(AgentError::Frame);
+        let frame = |request| agent::request(request).map_err(LinkError::Frame);
         let (first, next) = (frame(request)?, frame(next)?);
         self.write(&[first.expose(), next.expose()])?;
         self.ahead = Some(next);
         self.result_within(patience(request), |_| Ok(()))
     }
 
-    fn write(&mut self, frames: &[&[u8]]) -> Result<(), AgentError> {
+    fn write(&mut self, frames: &[&[u8]]) -> Result<(), LinkError> {
         let mut stream = self.frames.stream();
         let hello = self.hello.take();
         let sent = match (&hello, frames) {
@@ -275,8 +368,8 @@ impl Link {
         };
         // Whoever refuses a client says why before it closes.
         match sent {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(AgentError::Silent(PATIENCE)),
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(AgentError::Lost(error)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(LinkError::Silent(PATIENCE)),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(LinkError::Lost(error)),
             _ => Ok(()),
         }
     }
@@ -284,73 +377,105 @@ impl Link {
     /// The result of the request that was sent.
     ///
     /// # Errors
-    /// [`AgentError`].
-    pub(crate) fn result<T: for<'b> Decode<'b, ()>>(
+    /// [`LinkError`].
+    pub fn result<T: for<'b> Decode<'b, ()>>(
         &mut self,
-        part: impl FnMut(&[u8]) -> Result<(), AgentError>,
-    ) -> Result<T, AgentError> {
+        part: impl FnMut(&[u8]) -> Result<(), LinkError>,
+    ) -> Result<T, LinkError> {
         self.result_within(PATIENCE, part)
     }
 
     fn result_within<T: for<'b> Decode<'b, ()>>(
         &mut self,
         patience: Duration,
-        mut part: impl FnMut(&[u8]) -> Result<(), AgentError>,
-    ) -> Result<T, AgentError> {
+        mut part: impl FnMut(&[u8]) -> Result<(), LinkError>,
+    ) -> Result<T, LinkError> {
         if !self.is_welcome {
             self.reply::<Welcome>(&mut |_| Ok(()))?;
             self.is_welcome = true;
         }
         if patience != self.patience {
-            self.frames.stream().set_read_timeout(Some(patience)).map_err(AgentError::Lost)?;
+            self.frames.stream().set_read_timeout(Some(patience)).map_err(LinkError::Lost)?;
             self.patience = patience;
         }
         self.reply(&mut part)
     }
 
+    /// Sends a value that does not fit a change, and gives its handle for the next commit on this connection. If it cannot be read
+    /// to its end, what the agent has of it is forgotten, and the error stands inside.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub fn attach(
+        &mut self,
+        vault: &VaultPath,
+        value: &mut dyn Read,
+        limit: u64,
+    ) -> Result<io::Result<Attached>, LinkError> {
+        self.send(&Request::Attach(Attach { vault: vault.clone(), limit }))?;
+        let mut failed = None;
+        loop {
+            let mut bytes = Zeroizing::new(vec![0; PART]);
+            let length = fill(value, &mut bytes).unwrap_or_else(|error| {
+                failed = Some(error);
+                0
+            });
+            bytes.truncate(length);
+            self.send(&Request::Write(Part { bytes: Bytes(Secret::from(bytes)) }))?;
+            if length == 0 {
+                break;
+            }
+        }
+        let attached: Attached = self.result(|_| Ok(()))?;
+        let Some(error) = failed else { return Ok(Ok(attached)) };
+        let close = message::Close { handle: Some(attached.handle), state: None };
+        let _: message::Done = self.call(&Request::Close(close))?;
+        Ok(Err(error))
+    }
+
     /// Reads the reply to something that nobody asked for after all.
-    fn pass_over_reply(&mut self) -> Result<(), AgentError> {
+    fn pass_over_reply(&mut self) -> Result<(), LinkError> {
         loop {
             let frame = self.next_frame()?;
-            let (kind, _) = agent::reply_kind(frame.body.expose()).map_err(AgentError::Frame)?;
+            let (kind, _) = agent::reply_kind(frame.body.expose()).map_err(LinkError::Frame)?;
             if kind != ReplyKind::Part {
                 return Ok(());
             }
         }
     }
 
-    fn next_frame(&mut self) -> Result<Frame, AgentError> {
+    fn next_frame(&mut self) -> Result<Frame, LinkError> {
         match self.frames.next(None) {
             Ok(Some(frame)) => Ok(frame),
-            Ok(None) => Err(AgentError::Lost(io::ErrorKind::UnexpectedEof.into())),
+            Ok(None) => Err(LinkError::Lost(io::ErrorKind::UnexpectedEof.into())),
             // So a read fails that took too long.
             Err(NoFrame::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err(AgentError::Silent(self.patience))
+                Err(LinkError::Silent(self.patience))
             }
-            Err(NoFrame::Io(error)) => Err(AgentError::Lost(error)),
-            Err(NoFrame::Frame(error)) => Err(AgentError::Frame(error)),
+            Err(NoFrame::Io(error)) => Err(LinkError::Lost(error)),
+            Err(NoFrame::Frame(error)) => Err(LinkError::Frame(error)),
         }
     }
 
     fn reply<T: for<'b> Decode<'b, ()>>(
         &mut self,
-        part: &mut dyn FnMut(&[u8]) -> Result<(), AgentError>,
-    ) -> Result<T, AgentError> {
+        part: &mut dyn FnMut(&[u8]) -> Result<(), LinkError>,
+    ) -> Result<T, LinkError> {
         let mut result = Ok(());
         loop {
             let frame = self.next_frame()?;
-            let (kind, bytes) = agent::reply_kind(frame.body.expose()).map_err(AgentError::Frame)?;
+            let (kind, bytes) = agent::reply_kind(frame.body.expose()).map_err(LinkError::Frame)?;
             match kind {
                 // The reply is read to its end, so that the next one is another's.
                 ReplyKind::Part if result.is_ok() => result = part(bytes),
                 ReplyKind::Part => {}
                 ReplyKind::Result => {
                     result?;
-                    return agent::content(bytes).map_err(AgentError::Frame);
+                    return agent::content(bytes).map_err(LinkError::Frame);
                 }
                 ReplyKind::Error => {
-                    let error: message::Error = agent::content(bytes).map_err(AgentError::Frame)?;
-                    return Err(AgentError::Told(Box::new(error.into())));
+                    let error: message::Error = agent::content(bytes).map_err(LinkError::Frame)?;
+                    return Err(LinkError::Told(Box::new(error.into())));
                 }
             }
         }
@@ -361,12 +486,12 @@ impl Link {
 ///
 /// # Errors
 /// What is wrong with a place that was named, or with a socket where one may be; what an agent says.
-pub(crate) fn ask_all<'a, T: for<'b> Decode<'b, ()> + 'a>(
+pub fn ask_all<'a, T: for<'b> Decode<'b, ()> + 'a>(
     places: &'a Places,
     request: &'a Request,
-) -> impl Iterator<Item = Result<T, AgentError>> + 'a {
+) -> impl Iterator<Item = Result<T, LinkError>> + 'a {
     places.all().iter().filter_map(|place| {
-        let asked = ask_at(place, |link| link.call(request)).transpose()?;
+        let asked = ask_at(places, place, |link| link.call(request)).transpose()?;
         Some(asked.map(|(_, answer)| answer))
     })
 }
@@ -375,10 +500,10 @@ pub(crate) fn ask_all<'a, T: for<'b> Decode<'b, ()> + 'a>(
 ///
 /// # Errors
 /// As [`ask_all`].
-pub(crate) fn first(places: &Places) -> Result<Option<Link>, AgentError> {
+pub fn first(places: &Places) -> Result<Option<Link>, LinkError> {
     for place in places.all() {
         if let Some(stream) = place.connect()? {
-            return Ok(Some(Link::of(stream)?));
+            return Ok(Some(Link::of(stream, places.program())?));
         }
     }
     Ok(None)
@@ -389,14 +514,14 @@ pub(crate) fn first(places: &Places) -> Result<Option<Link>, AgentError> {
 ///
 /// # Errors
 /// As [`ask_all`], except that an agent does not hold it.
-pub(crate) fn find(
+pub fn find(
     places: &Places,
     vault: &VaultPath,
     next: Option<&Request>,
-) -> Result<Option<(Link, message::Facts)>, AgentError> {
+) -> Result<Option<(Link, message::Facts)>, LinkError> {
     let request = Request::Use(Use { vault: vault.clone() });
     for place in places.all() {
-        match ask_at(place, |link| link.call_before(&request, next)) {
+        match ask_at(places, place, |link| link.call_before(&request, next)) {
             Ok(None) => {}
             Err(error) if error.is_locked() => {}
             found => return found,
@@ -408,22 +533,36 @@ pub(crate) fn find(
 /// Asks whoever listens there, and asks again if the connection ends before there is an answer: it may have been closed for being
 /// idle, or the agent was killed at this very moment, and is not there any more when it is looked for again.
 fn ask_at<T>(
+    places: &Places,
     place: &Place,
-    mut ask: impl FnMut(&mut Link) -> Result<T, AgentError>,
-) -> Result<Option<(Link, T)>, AgentError> {
+    mut ask: impl FnMut(&mut Link) -> Result<T, LinkError>,
+) -> Result<Option<(Link, T)>, LinkError> {
     let mut pauses = PAUSES.into_iter();
     loop {
         let Some(stream) = place.connect()? else { return Ok(None) };
-        let mut link = Link::of(stream)?;
+        let mut link = Link::of(stream, places.program())?;
         let error = match ask(&mut link) {
             Ok(answer) => return Ok(Some((link, answer))),
             Err(error) => error,
         };
         match (error, pauses.next()) {
-            (AgentError::Lost(_), Some(pause)) => std::thread::sleep(pause),
+            (LinkError::Lost(_), Some(pause)) => std::thread::sleep(pause),
             (error, _) => return Err(error),
         }
     }
+}
+
+fn fill(value: &mut dyn Read, out: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < out.len() {
+        match value.read(&mut out[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
 }
 
 /// How long to wait for the answer.
@@ -444,6 +583,6 @@ const MAX_DESCRIPTORS: usize = 4;
 /// Longer than a save waits for another one, or a passphrase takes to be tried.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// For what an agent answers at once, or after the requests that are at work with a key that it shall forget: 5.5 s.
-pub(super) const PROMPT: Duration = Duration::from_secs(15);
+pub const PROMPT: Duration = Duration::from_secs(15);
 /// Before it is looked for again.
 const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(200)];
