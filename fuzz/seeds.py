@@ -72,13 +72,30 @@ def agent_messages():
         {1: [{1: name, 2: 2, 3: "old", 4: {"pin": 0, "secret": 2}, 5: {"url": 1}, 6: 0, 7: 1}, {1: "z", 2: 1}]},
         {1: [[b"\2" * 16, "me"]]}, {1: b"".join(cbor(record) for _ in range(2))}, {1: 1, 99: [None, "not known"]},
     ]
-    error = {1: "agent-locked", 2: 4, 3: "the agent does not hold this vault", 4: ["vault unlock"], 5: ["why"]}
+    error = {1: "agent-locked", 2: 4, 3: "the agent does not hold this vault", 4: ["vault unlock"], 5: ["why"], 6: ["first", "second"]}
     replies = [[kind, result] for result in results for kind in (0, 2)] + [[1, error], [1, {1: "x", 2: 1, 3: ""}]]
     for message in requests + replies:
         keep("agent", cbor(message))
     first = cbor(requests[0])
     keep("agent", len(first).to_bytes(4) + first)
     keep("agent", cbor(record) + cbor(record))
+
+
+def pins(vault):
+    """What a machine remembers: vaults, branches, slots. The harness's vault has one seal, b"\\1" * 16."""
+    this, other = (f"{vault.uuid.hex()}:{key.hex()}" for key in (vault.commitment, b"\3" * 32))
+    root, seal, slot, prints = ((byte * 16).hex() for byte in (b"\1", b"\2", b"\4", b"\5"))
+    files = [
+        [],
+        [f"id {this} 1700000000 0"],
+        [f"id {this} 1 0", f"branch main {this} 1 1 2 {root} joined"],
+        [f"id {this} 1 0", f"branch main {this} 7 1 2 {root},{seal} apart", f"branch - {this} 1 1 2 {root} joined"],
+        [f"id {this} 1 0", f"id {other} 2 1", f"branch feature/a%20b {other} 3 1 2 {seal} joined"],
+        [f"id {other} 1 4", f"slot {slot} machine ci {prints} there", f"slot {seal} age bob {prints},{root} gone"],
+    ]
+    for lines in files:
+        keep("pins", "".join(f"{line}\n" for line in ["vault-pins 1", "path /home/me/secrets.vault", *lines]).encode())
+    keep("pins", b"vault-pins 2\n")
 
 
 def main():
@@ -108,6 +125,7 @@ def main():
     for meta, secrets in entries:
         keep("entry", two(cbor(meta), cbor(secrets)))
     vault = writer()
+    pins(vault)
     members = {1: 0, 2: vault.added}
     for roster in (members, {**members, 1: 1 << 40, 3: [[id16, "age", "bob", "age1bob", 5, "ann", 0]]}):
         keep("roster", cbor(roster))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests need beside cargo: the programs below, and three Pythons, for tests/reference and tests/doors.
+# What the tests need beside cargo: the programs below, and four Pythons, for tests/reference, tests/doors and tests/git.
 # Does nothing that is done already.
 set -eu
 cd "$(dirname "$0")/.."
@@ -56,3 +56,5 @@ environment target/reference-python tests/reference/requirements.txt
 environment target/doors-python tests/doors/requirements.txt keyring_tests
 # By itself: it pins what others want newer.
 environment target/doors-poetry tests/doors/poetry.txt
+# The framework for hooks.
+environment target/hooks-python tests/git/requirements.txt

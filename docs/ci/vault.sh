@@ -12,7 +12,8 @@ fi
 
 # With the key, on protected branches alone, where the forge gives this job the machine key as a masked variable.
 if [ -n "${VAULT_MACHINE_KEY:-}" ]; then
-    vault check --no-input
+    # --need-key: a key that was taken away, or misspelt, is no reason to pass. --strict: nor is an entry in conflict.
+    vault check --need-key --strict --no-input
     vault scan --no-input
     # The program gets the value and not the key, and "***" stands in the job's log where it prints the value.
     vault run --no-input --mask --env DEPLOY_TOKEN=deploy/token -- "${DEPLOY:-./deploy.sh}"

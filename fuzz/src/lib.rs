@@ -115,6 +115,11 @@ impl Forge {
         }
     }
 
+    /// The vault itself.
+    pub fn opened(&self) -> &UnlockedVault {
+        &self.opened
+    }
+
     /// The id of an entry with this name.
     pub fn entry_id(&self, name: &str) -> EntryId {
         let mut id = [0; 16];

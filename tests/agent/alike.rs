@@ -124,6 +124,28 @@ fn reading_commands_answer_byte_for_byte_as_without_the_agent() {
 }
 
 #[test]
+fn what_is_against_the_rules_is_told_piece_by_piece_as_without_the_agent() {
+    let agent = filled();
+    let rules = "version = 1\n[names]\nforbidden = [\"ab/*\"]\n[slots]\nrequired-kinds = [\"recovery\"]\n";
+    fs::write(agent.home.work().join("vault.toml"), rules).unwrap();
+    for arguments in [&["rename", "text", "ab/1", "--json"][..], &["rename", "text", "ab/1"]] {
+        let ended = alike(&agent, arguments);
+        assert_eq!(ended.status.code(), Some(6), "{ended:?}");
+        if let Ok(said) = serde_json::from_str::<serde_json::Value>(&ended.stderr) {
+            let parts: Vec<_> =
+                said["parts"].as_array().unwrap().iter().map(|part| part.as_str().unwrap()).collect();
+            assert_eq!(parts.len(), 2, "{ended:?}");
+            assert!(parts[0].contains("recovery") && parts[1].contains("ab/1"), "{parts:?}");
+        }
+    }
+    // However many there are, the answer fits.
+    let many: String = (0..4_000).map(|n| format!("ab/{n}-{}: v\n", "x".repeat(100))).collect();
+    fs::write(agent.home.work().join("ab.yaml"), many).unwrap();
+    let ended = agent.vault(["import", "ab.yaml"]).exits(6);
+    assert!(ended.stderr.contains("against") && ended.stderr.len() < 300_000, "{}", ended.stderr.len());
+}
+
+#[test]
 fn older_states_are_read_with_the_key_that_the_agent_holds() {
     let agent = filled();
     agent.vault(["set", "text", "--field", "pin"]).stdin("9999\n").ok();

@@ -36,6 +36,7 @@ fn an_older_vault_is_read_with_a_warning_and_not_changed() {
         let with = agent.vault(change.iter().copied()).stdin("x").exits(6).says("cannot change vault");
         let without = here(&agent, agent.vault(change.iter().copied())).stdin("x").exits(6);
         assert_eq!(with.stderr, without.stderr, "{change:?}");
+        assert_eq!(with.stderr.matches("older than").count(), 1, "it is said once: {with:?}");
         assert!(fs::read(agent.home.file()).unwrap() == older, "{change:?}: something was stored");
     }
     // An agent that is started anew remembers it as well.

@@ -139,7 +139,7 @@ def test_the_keyring_s_own_code_asks_for_its_passphrase_at_the_terminal(home):
     except OSError:
         pass
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, said
-    assert b"imported 1 items" in said and b"kk" not in said
+    assert b"imported 1 item from" in said and b"kk" not in said
     assert password("svc", "alice") == "x" * 40_000
 
 

@@ -81,9 +81,12 @@ fn without_the_key_a_conflict_is_left_to_somebody_who_has_it() {
     let desk = team.desk();
     parted(&desk, "entry/0", "entry/0");
     let locked = desk.locked();
+    locked.git(&["cherry-pick", "side"]).ends(1).says("a cherry-pick with: vault pick COMMIT");
+    desk.vault(&["list"]).ends(6).says("vault pick CHERRY_PICK_HEAD");
+    desk.git(&["cherry-pick", "--abort"]).ends(0);
     locked.git(&["merge", "--no-edit", "side"]).ends(1).says("somebody who can open the vault");
     // Nobody takes one side for the merge: the file has both, and is refused.
-    desk.vault(&["list"]).ends(6).says("vault merge");
+    desk.vault(&["list"]).ends(6).says("vault merge").says("git merge --abort");
     locked.vault(&["merge"]).ends(4);
     desk.vault(&["merge"]).ends(7).says("\"entry/0\"");
     desk.vault(&["resolve", "--all", "--ours"]).ends(0);
@@ -177,9 +180,24 @@ fn a_cherry_pick_that_lacks_its_past_is_done_by_pick_in_the_middle_or_after() {
         desk.git(&["checkout", "-q", "main"]).ends(0);
         desk.save("entry/3", "main-three");
         if driver {
-            desk.git(&["cherry-pick", "side"]).ends(1).says("vault pick COMMIT");
-            desk.vault(&["pick", "side"]).ends(0).says("\"entry/2\"").says("git add");
-            desk.git(&["add", "-A"]).ends(0);
+            desk.git(&["cherry-pick", "side"])
+                .ends(1)
+                .says("vault pick COMMIT")
+                .says("git add secrets.vault");
+            // Whatever is tried then says how to go on, and that is how it goes on.
+            for (tried, code) in [
+                (&["list"][..], 6),
+                (&["check"], 6),
+                (&["set", "x", "--secret-file", "/dev/null"], 6),
+                (&["merge"], 7),
+            ] {
+                desk.vault(tried)
+                    .ends(code)
+                    .says("vault pick CHERRY_PICK_HEAD; then: git add secrets.vault, and git cherry-pick --continue")
+                    .says("git cherry-pick --abort");
+            }
+            desk.vault(&["pick", "CHERRY_PICK_HEAD"]).ends(0).says("\"entry/2\"").says("git add");
+            desk.git(&["add", "secrets.vault"]).ends(0);
             desk.git(&["cherry-pick", "--continue"]).ends(0);
         } else {
             // As text it goes through; then the vault is refused, with the way out.
@@ -212,6 +230,10 @@ fn an_older_commit_is_reverted_by_a_new_seal() {
     let bad = desk.git(&["rev-parse", "HEAD"]).said.trim().to_owned();
     desk.save("entry/2", "good-value");
     desk.git(&["revert", "--no-edit", &bad]).ends(1).says("vault revert COMMIT");
+    desk.vault(&["list"])
+        .ends(6)
+        .says("vault revert REVERT_HEAD; then: git add secrets.vault, and git revert --continue")
+        .says("git revert --abort");
     desk.git(&["revert", "--abort"]).ends(0);
     desk.vault(&["revert", &bad]).ends(0).says("\"entry/1\"");
     desk.commit("reverted");

@@ -1,5 +1,5 @@
-//! The pre-commit hook that `vault git setup` installs, run by git itself: in a work tree, a linked one and a submodule, for
-//! somebody with the key and for somebody without.
+//! The hooks that `vault git setup` installs, run by git itself: in a work tree, a linked one and a submodule, for somebody with
+//! the key and for somebody without; before commits, and before those that a merge makes.
 
 use std::fs;
 
@@ -94,4 +94,159 @@ fn the_installed_hook_stops_a_conflict_that_is_not_settled_if_it_can_see_it() {
     desk.vault(&["resolve", "--all", "--ours"]).ends(0);
     desk.git(&["commit", "-q", "-a", "-m", "merged"]).ends(0);
     assert_eq!(desk.get("entry"), "our-value");
+}
+
+/// `main` and `side` parted, with `rules` and an entry in conflict committed on `side` where nothing watched.
+fn careless(desk: &Desk<'_>, rules: Option<&str>, conflict: bool) {
+    desk.git(&["checkout", "-q", "-b", "theirs"]).ends(0);
+    desk.save("entry/0", "their-value");
+    desk.git(&["checkout", "-q", "-b", "side", "main"]).ends(0);
+    desk.save("entry/0", "side-value");
+    if let Some(rules) = rules {
+        fs::write(desk.folder.join("vault.toml"), format!("version = 1\n{rules}")).unwrap();
+    }
+    if conflict {
+        desk.git(&["merge", "--no-edit", "theirs"]).ends(1);
+    }
+    desk.commit("nobody looked");
+    desk.git(&["checkout", "-q", "main"]).ends(0);
+    desk.save("ours/1", "our-value");
+}
+
+/// A merge that git makes cleanly is not committed, and says why.
+fn is_stopped(hand: &Desk<'_>, why: &str) {
+    let before = head(hand);
+    hand.git(&["merge", "--no-edit", "side"]).ends(1).says(why).says("Not committing merge");
+    assert_eq!(head(hand), before);
+}
+
+#[test]
+fn a_merge_that_brings_an_unsettled_conflict_is_not_committed() {
+    let team = Team::new();
+    let desk = team.desk();
+    careless(&desk, None, true);
+    desk.vault(&["git", "setup", "--yes"]).ends(0);
+    is_stopped(&desk, "\"entry/0\"");
+    // It goes on where git stopped.
+    desk.git(&["commit", "-q", "-a", "-m", "merged"]).ends(1).says("vault resolve");
+    desk.vault(&["resolve", "--all", "--theirs"]).ends(0);
+    desk.git(&["commit", "-q", "-a", "-m", "merged"]).ends(0);
+    assert_eq!(desk.git(&["rev-list", "--parents", "-n", "1", "HEAD"]).said.split_whitespace().count(), 3);
+    desk.is_good();
+    // A good one goes through, with the key and without.
+    for (hand, said) in [(desk.clone(), "verifies"), (desk.locked(), "a conflict in it would not be seen")] {
+        desk.git(&["checkout", "-q", "-b", "good"]).ends(0);
+        desk.save("entry/1", "good-value");
+        desk.git(&["checkout", "-q", "main"]).ends(0);
+        desk.save("entry/2", "more-of-ours");
+        hand.git(&["merge", "--no-edit", "good"]).ends(0).says(said);
+        desk.git(&["branch", "-q", "-D", "good"]).ends(0);
+    }
+}
+
+#[test]
+fn a_merge_against_the_rules_that_it_brings_is_not_committed() {
+    for (rules, why, without_key) in [
+        ("[names]\nforbidden = [\"ours/*\"]\n", "\"ours/1\" is forbidden", false),
+        ("[slots]\nallowed-kinds = [\"age\"]\n", "not allowed", true),
+    ] {
+        let team = Team::new();
+        let desk = team.desk();
+        careless(&desk, Some(rules), false);
+        desk.vault(&["git", "setup", "--yes"]).ends(0);
+        is_stopped(&desk, why);
+        desk.git(&["merge", "--abort"]).ends(0);
+        if without_key {
+            is_stopped(&desk.locked(), why);
+            desk.git(&["merge", "--abort"]).ends(0);
+        }
+        // Without the hook git does not look.
+        desk.vault(&["git", "setup", "--remove", "--yes"]).ends(0);
+        desk.git(&["checkout", "-q", "--", ".gitattributes"]).ends(0);
+        desk.git(&["merge", "-q", "--no-edit", "side"]).ends(0);
+    }
+}
+
+#[test]
+fn the_framework_s_hooks_look_at_commits_and_at_merges() {
+    let team = Team::new();
+    let desk = team.desk();
+    careless(&desk, None, true);
+    fs::write(desk.folder.join(".pre-commit-config.yaml"), "repos:\n").unwrap();
+    desk.vault(&["git", "setup", "--yes"]).ends(0).says("add this to the repos");
+    let lint = "repos:\n- repo: local\n  hooks:\n  - id: lint\n    name: lint\n    entry: 'true'\n    language: system\n";
+    fs::write(desk.folder.join(".pre-commit-config.yaml"), lint).unwrap();
+    desk.vault(&["git", "setup", "--yes"]).ends(0).says("--hook-type pre-merge-commit");
+    desk.framework(&["install", "--hook-type", "pre-commit", "--hook-type", "pre-merge-commit"]).ends(0);
+    desk.git(&["add", "-A"]).ends(0);
+    desk.git(&["commit", "-q", "-m", "hooks"]).ends(0).says("vault check --staged").says("Passed");
+    is_stopped(&desk, "\"entry/0\"");
+    desk.vault(&["resolve", "--all", "--ours"]).ends(0);
+    desk.git(&["commit", "-q", "-a", "-m", "merged"]).ends(0).says("Passed");
+    desk.is_good();
+}
+
+#[test]
+fn a_check_of_the_whole_vault_names_what_is_in_conflict() {
+    let team = Team::new();
+    let desk = team.desk();
+    let json = |desk: &Desk<'_>, options: &[&str]| {
+        let ran = desk.vault(&[&["check", "--json"], options].concat());
+        serde_json::from_slice::<serde_json::Value>(&ran.stdout).unwrap()
+    };
+    assert_eq!(json(&desk, &[])["conflicts"], serde_json::json!([]));
+    careless(&desk, None, true);
+    desk.git(&["checkout", "-q", "side"]).ends(0);
+    desk.vault(&["check"])
+        .ends(0)
+        .says("everything verifies")
+        .says("warning")
+        .says("entries in conflict: \"entry/0\"")
+        .says("vault resolve NAME");
+    desk.vault(&["check", "--strict"]).ends(7).says("\"entry/0\"").says("--strict");
+    assert_eq!(json(&desk, &[])["conflicts"], serde_json::json!(["entry/0"]));
+    desk.vault(&["check", "--json", "--strict"])
+        .ends(7)
+        .says("\"id\":\"in-conflict\"")
+        .says("\"parts\":[\"entry/0\"]");
+    // Without a key nobody can tell, and that is what is said.
+    for unseen in
+        [desk.locked().vault(&["check", "--strict"]), desk.vault(&["check", "--strict", "--no-key"])]
+    {
+        unseen.ends(0).says("nor whether entries are in conflict");
+    }
+    assert_eq!(json(&desk, &["--no-key"])["conflicts"], serde_json::Value::Null);
+    desk.locked().vault(&["check", "--strict", "--need-key"]).ends(4);
+}
+
+#[test]
+fn values_of_every_version_of_an_entry_in_conflict_are_looked_for() {
+    let team = Team::new();
+    let desk = team.desk();
+    careless(&desk, None, true);
+    desk.git(&["checkout", "-q", "side"]).ends(0);
+    fs::create_dir(desk.folder.join("leaks")).unwrap();
+    for (file, text) in [
+        ("ours", "side-value"),
+        ("theirs", "their-value"),
+        ("hex", "74686569722d76616c7565"),
+        ("other", "our-value"),
+    ] {
+        fs::write(desk.folder.join("leaks").join(file), text).unwrap();
+    }
+    let ran = desk.vault(&["scan", "leaks"]).ends(6).says("3 copies");
+    assert_eq!(
+        String::from_utf8(ran.stdout).unwrap().lines().collect::<Vec<_>>(),
+        [
+            "leaks/hex:1:1: entry/0#secret, theirs 1 (hex)",
+            "leaks/ours:1:1: entry/0#secret",
+            "leaks/theirs:1:1: entry/0#secret, theirs 1",
+        ]
+    );
+    let ran = desk.vault(&["scan", "leaks/theirs", "--json"]).ends(6);
+    let said: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!((&said["found"][0]["theirs"], &said["found"][0]["field"]), (&1.into(), &"secret".into()));
+    // What was settled against is no value of the vault any more.
+    desk.vault(&["resolve", "--all", "--ours"]).ends(0);
+    desk.vault(&["scan", "leaks/theirs"]).ends(0);
 }

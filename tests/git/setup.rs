@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::team::{Desk, Team};
 
 const LINE: &str = "secrets.vault text eol=lf merge=vault diff=vault\n";
+const HOOKS: [&str; 2] = ["pre-commit", "pre-merge-commit"];
 const COMMAND: &str = "vault check --staged";
 
 fn setting(desk: &Desk<'_>, key: &str) -> String {
@@ -27,12 +28,15 @@ fn everything_is_shown_and_written_and_taken_back() {
         .says(LINE.trim())
         .says("git config merge.vault.recursive \"binary\"")
         .says("git config diff.vault.textconv \"vault diff --textconv\"")
-        .says(".git/hooks/pre-commit");
+        .says(".git/hooks/pre-commit")
+        .says(".git/hooks/pre-merge-commit");
     assert_eq!(desk.read(".gitattributes"), LINE);
     assert_eq!(setting(&desk, "merge.vault.driver"), "vault merge --driver %P %O %A %B");
-    let hook = desk.folder.join(".git/hooks/pre-commit");
-    assert_eq!(fs::metadata(&hook).unwrap().permissions().mode() & 0o777, 0o755);
-    assert!(fs::read_to_string(&hook).unwrap().ends_with(&format!("exec {COMMAND}\n")));
+    let hooks = HOOKS.map(|name| desk.folder.join(".git/hooks").join(name));
+    for hook in &hooks {
+        assert_eq!(fs::metadata(hook).unwrap().permissions().mode() & 0o777, 0o755);
+        assert!(fs::read_to_string(hook).unwrap().ends_with(&format!("exec {COMMAND}\n")));
+    }
     let attributes = desk.git(&["check-attr", "merge", "diff", "eol", "--", "secrets.vault"]).said;
     assert_eq!(attributes.matches(": vault").count(), 2, "{attributes}");
     desk.vault(&["git", "setup", "--yes"]).ends(0).says("there already");
@@ -40,7 +44,7 @@ fn everything_is_shown_and_written_and_taken_back() {
     desk.vault(&["git", "setup", "--remove", "--yes"]).ends(0).says("remove");
     assert_eq!(desk.read(".gitattributes"), before, "the line ends stay protected");
     assert_eq!(desk.read(".git/config").trim(), config.trim());
-    assert!(!hook.exists());
+    assert!(hooks.iter().all(|hook| !hook.exists()));
     desk.vault(&["git", "setup", "--remove", "--yes"]).ends(0).says("nothing of it is there");
 }
 
@@ -82,20 +86,24 @@ fn settings_for_small_packs_are_asked_for_shown_and_taken_back() {
 
 #[test]
 fn a_hook_of_somebody_else_is_never_touched() {
-    let team = Team::bare();
-    let desk = team.desk();
-    let hook = desk.folder.join(".git/hooks/pre-commit");
-    fs::create_dir_all(hook.parent().unwrap()).unwrap();
-    fs::write(&hook, "#!/bin/sh\nmake lint\n").unwrap();
-    for arguments in [&["git", "setup", "--yes"][..], &["git", "setup", "--remove", "--yes"]] {
-        desk.vault(arguments).ends(0);
-        assert_eq!(fs::read_to_string(&hook).unwrap(), "#!/bin/sh\nmake lint\n");
+    for [theirs, ours] in [HOOKS, [HOOKS[1], HOOKS[0]]] {
+        let team = Team::bare();
+        let desk = team.desk();
+        let [theirs, ours] = [theirs, ours].map(|name| desk.folder.join(".git/hooks").join(name));
+        fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+        fs::write(&theirs, "#!/bin/sh\nmake lint\n").unwrap();
+        for arguments in [&["git", "setup", "--yes"][..], &["git", "setup", "--remove", "--yes"]] {
+            desk.vault(arguments).ends(0);
+            assert_eq!(fs::read_to_string(&theirs).unwrap(), "#!/bin/sh\nmake lint\n");
+        }
+        desk.vault(&["git", "setup", "--yes"]).ends(0).says("is not ours").says(COMMAND);
+        assert!(ours.exists(), "the other one is nobody's");
+        // Once the line is there, nothing is left to say; and taking back says that it is there.
+        fs::write(&theirs, format!("#!/bin/sh\nmake lint\n{COMMAND} || exit 1\n")).unwrap();
+        desk.vault(&["git", "setup", "--yes"]).ends(0).says("there already");
+        desk.vault(&["git", "setup", "--remove", "--yes"]).ends(0).says("take \"vault check --staged\" out");
+        assert!(theirs.exists() && !ours.exists());
     }
-    desk.vault(&["git", "setup", "--yes"]).ends(0).says("is not ours").says(COMMAND);
-    // Once the line is there, nothing is left to say; and taking back says that it is there.
-    fs::write(&hook, format!("#!/bin/sh\nmake lint\n{COMMAND} || exit 1\n")).unwrap();
-    desk.vault(&["git", "setup", "--yes"]).ends(0).says("there already");
-    desk.vault(&["git", "setup", "--remove", "--yes"]).ends(0).says("take \"vault check --staged\" out");
 }
 
 #[test]
@@ -104,9 +112,13 @@ fn a_folder_of_hooks_that_was_named_is_not_written_to() {
     let desk = team.desk();
     fs::create_dir(team.path("shared-hooks")).unwrap();
     desk.git(&["config", "core.hooksPath", &team.path("shared-hooks").to_string_lossy()]).ends(0);
-    desk.vault(&["git", "setup", "--yes"]).ends(0).says("core.hooksPath").says("shared-hooks/pre-commit");
+    desk.vault(&["git", "setup", "--yes"])
+        .ends(0)
+        .says("core.hooksPath")
+        .says("shared-hooks/pre-commit")
+        .says("shared-hooks/pre-merge-commit");
     assert_eq!(fs::read_dir(team.path("shared-hooks")).unwrap().count(), 0);
-    assert!(!desk.folder.join(".git/hooks/pre-commit").exists());
+    assert!(HOOKS.iter().all(|name| !desk.folder.join(".git/hooks").join(name).exists()));
 }
 
 #[test]
@@ -119,7 +131,13 @@ fn the_pre_commit_framework_gets_an_entry() {
     desk.vault(&["git", "setup", "--yes"]).ends(0).says(".pre-commit-config.yaml");
     let after = fs::read_to_string(&config).unwrap();
     assert!(after.starts_with(before) && after.contains("\n      - id: vault-check\n"), "{after}");
-    assert!(!desk.folder.join(".git/hooks/pre-commit").exists());
+    assert!(HOOKS.iter().all(|name| !desk.folder.join(".git/hooks").join(name).exists()));
+    // What is left is said until it is done.
+    let install = ["install", "--hook-type", "pre-commit", "--hook-type", "pre-merge-commit"];
+    desk.vault(&["git", "setup", "--yes"]).ends(0).says(&format!("pre-commit {}", install.join(" ")));
+    desk.framework(&install[..3]).ends(0);
+    desk.vault(&["git", "setup", "--yes"]).ends(0).says("pre-commit install --hook-type pre-merge-commit");
+    desk.framework(&install).ends(0);
     desk.vault(&["git", "setup", "--yes"]).ends(0).says("there already");
     desk.vault(&["git", "setup", "--remove", "--yes"]).ends(0);
     assert_eq!(fs::read_to_string(&config).unwrap(), before);

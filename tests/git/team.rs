@@ -169,6 +169,13 @@ impl Desk<'_> {
         self.scanned(arguments, self.run(&program(), arguments))
     }
 
+    /// The framework for hooks that tests/setup.sh installs.
+    pub(super) fn framework(&self, arguments: &[&str]) -> Ran {
+        let program = crate::documents::root().join("target/hooks-python/bin/pre-commit");
+        assert!(program.exists(), "there is no pre-commit: run tests/setup.sh");
+        self.scanned(arguments, self.run(&program, arguments))
+    }
+
     /// Stores a value, which no output may have in it from now on.
     pub(super) fn set(&self, name: &str, value: &str) {
         self.set_with(name, value, &[]);

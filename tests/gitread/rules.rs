@@ -58,6 +58,68 @@ fn slots_and_the_id_are_checked_without_a_key() {
 }
 
 #[test]
+fn the_long_form_of_the_id_is_that_of_one_master_key() {
+    let work = Work::new();
+    work.home.set("a", "x");
+    let id = |work: &Work| {
+        work.vault(["status", "--json"]).ok().json()["vault"]["vault_id"].as_str().unwrap().to_owned()
+    };
+    let first = id(&work);
+    rules(&work, &format!("vault-id = \"{first}\"\n"));
+    work.vault(["check"]).ok();
+    work.home.set("a", "y");
+    let said = work.vault(["rotate", "--yes", "--machine-keys-out", "../keys"]).ok();
+    std::fs::copy(work.home.beside("keys/machine.key"), work.home.key()).unwrap();
+    let second = id(&work);
+    assert!(said.stderr.contains(&format!("names this one: vault-id = \"{second}\"")), "{said:?}");
+    for run in [work.vault(["check"]), work.vault(["check", "--no-key"]), work.vault(["set", "a"]).stdin("z")]
+    {
+        run.fails(6, "against-policy").says(&format!("the vault's id is {second}, not {first}"));
+    }
+    rules(&work, &format!("vault-id = \"{second}\"\n"));
+    work.vault(["check"]).ok();
+    work.home.set("a", "z");
+    // The short form is that of the vault, under whatever key.
+    rules(&work, &format!("vault-id = \"{}\"\n", &first[..32]));
+    work.vault(["check"]).ok();
+    rules(&work, &format!("vault-id = \"{}\"\n", &first[..40]));
+    work.vault(["check"]).fails(1, "bad-policy").says("before the colon");
+}
+
+#[test]
+fn whoever_needs_a_key_is_not_content_with_the_form() {
+    let work = Work::new();
+    work.home.set("a", "x");
+    let check = |options: &[&str]| work.vault([&["check"], options].concat());
+    check(&["--need-key"]).ok().says("");
+    let ended = check(&["--need-key"]).locked().without_terminal().fails(4, "locked-no-terminal");
+    assert!(ended.stdout.is_empty(), "{ended:?}");
+    check(&[]).locked().without_terminal().ok();
+    check(&["--need-key", "--no-key"]).exits(2);
+    // What opens another vault opens nothing here.
+    let other = Home::with_vault();
+    check(&["--need-key"]).env("VAULT_MACHINE_KEY_FILE", other.key()).exits(6);
+    // What is wrong without a key is said rather.
+    let good = std::fs::read(work.path("secrets.vault")).unwrap();
+    work.write("secrets.vault", &good[..good.len() - 30]);
+    check(&["--need-key"]).locked().without_terminal().fails(6, "damaged");
+    work.write("secrets.vault", &good);
+    rules(&work, "[slots]\nallowed-kinds = [\"age\"]\n");
+    check(&["--need-key"]).locked().without_terminal().fails(6, "against-policy");
+    std::fs::remove_file(work.path("vault.toml")).unwrap();
+    // The same for what is staged: each vault of it has to open.
+    work.git(["add", "-A"]).ok();
+    check(&["--staged", "--need-key"]).ok();
+    check(&["--staged", "--need-key"]).locked().without_terminal().fails(4, "locked-no-terminal");
+    std::fs::create_dir(work.path("sub")).unwrap();
+    work.vault(["--file", "sub/theirs.vault", "init", "--machine"]).ok();
+    work.git(["add", "-A"]).ok();
+    check(&["--staged"]).ok();
+    let ended = check(&["--staged", "--need-key"]).end();
+    assert!(matches!(ended.status.code(), Some(4..=6)), "{ended:?}");
+}
+
+#[test]
 fn passphrases_have_to_cost_what_the_rules_say() {
     let work = Work::new();
     work.write("../phrase", "a passphrase of some words");

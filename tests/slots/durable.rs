@@ -1,4 +1,5 @@
-//! What is stored although its folder cannot be synced is stored: its keys are kept and given out, and it is remembered.
+//! What is stored although its folder cannot be synced is stored: its keys are kept and given out, and it is remembered. What is
+//! not stored leaves no key.
 
 use super::kinds::{VALUE, home};
 use crate::crash::program::{Home, Run};
@@ -71,4 +72,90 @@ fn the_key_of_a_keyring_slot_is_kept_although_the_folder_cannot_be_synced() {
     let script = format!("{}{add}\n{}", super::keyrings::UNLOCKED, super::keyrings::alone("get entry"));
     let ran = super::keyrings::on_a_bus(&home, &script).ok().says(SAID);
     assert_eq!(ran.text(), format!("exit 1\n{}", String::from_utf8_lossy(VALUE)));
+}
+
+/// Saves that are refused: by rules that cannot be understood, by rules, and by what this machine remembers.
+fn refused(home: &Home) -> Vec<(&'static str, i32)> {
+    let older = std::fs::read(home.file()).unwrap();
+    home.set("more", "x");
+    std::fs::write(home.beside("newer"), std::fs::read(home.file()).unwrap()).unwrap();
+    std::fs::write(home.beside("older"), older).unwrap();
+    vec![("broken rules", 1), ("rules", 6), ("older", 6)]
+}
+
+/// Makes it so, or well again.
+fn prepare(home: &Home, what: &str) {
+    let rules = home.work().join("vault.toml");
+    let _ = std::fs::remove_file(&rules);
+    std::fs::copy(home.beside("newer"), home.file()).unwrap();
+    match what {
+        "broken rules" => std::fs::write(rules, "nonsense = 1\n").unwrap(),
+        "rules" => std::fs::write(rules, "version = 1\n[slots]\nallowed-kinds = [\"age\"]\n").unwrap(),
+        "older" => drop(std::fs::copy(home.beside("older"), home.file()).unwrap()),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_slot_that_is_not_stored_leaves_no_key_behind() {
+    let home = home();
+    home.vault(["slot", "add", "--recovery", "--out", "../first-code"]).ok();
+    for (what, code) in refused(&home) {
+        prepare(&home, what);
+        for arguments in [
+            &["slot", "add", "--machine", "--label", "second", "--out", "../kept"][..],
+            &["slot", "add", "--recovery", "--label", "second", "--out", "../kept"],
+        ] {
+            let ended = home.vault(arguments).exits(code);
+            assert!(!ended.stderr.contains("wrote"), "{what}: {ended:?}");
+            assert!(!home.beside("kept").exists(), "{what}: {arguments:?}");
+        }
+        // What was against the rules before may be wrapped anew.
+        if what != "rules" {
+            home.vault(["rewrap", "recovery", "--out", "../kept"]).exits(code);
+            assert!(!home.beside("kept").exists(), "{what}");
+        }
+        for arguments in [
+            &["--file", "new.vault", "init", "--machine", "--out", "../kept"][..],
+            &["--file", "new.vault", "init", "--recovery", "--out", "../kept"],
+        ] {
+            let ended = home.vault(arguments).end();
+            assert_eq!(ended.status.success(), what == "older", "{what}: {ended:?}");
+            assert_eq!(ended.status.success(), home.beside("kept").exists(), "{what}: {ended:?}");
+            let _ = std::fs::remove_file(home.beside("kept"));
+            let _ = std::fs::remove_file(home.work().join("new.vault"));
+        }
+    }
+    // What is there already is no file of ours: it stays as it is.
+    prepare(&home, "well");
+    std::fs::write(home.beside("kept"), "somebody's").unwrap();
+    home.vault(["slot", "add", "--machine", "--label", "second", "--out", "../kept"]).exits(7);
+    assert_eq!(std::fs::read(home.beside("kept")).unwrap(), b"somebody's");
+    home.vault(["slot", "add", "--machine", "--label", "second", "--out", "../second"])
+        .ok()
+        .says("wrote the machine key into");
+    opens(&home, "second");
+}
+
+#[test]
+fn a_vault_that_cannot_be_written_leaves_no_key_behind() {
+    // What is new is put in place by renameat2, first the key's file; what is replaced, by renameat.
+    let fails = |run: Run, rename: &str| {
+        let inject = format!("-einject={rename}");
+        run.under(["strace", "-f", "-qq", "-o", "/dev/null", "-etrace=renameat,renameat2", &inject])
+    };
+    let (replacing, second) = ("renameat:error=EIO:when=1", "renameat2:error=EIO:when=2");
+    let home = home();
+    let before = std::fs::read(home.file()).unwrap();
+    let add = ["slot", "add", "--machine", "--label", "second", "--out", "../kept"];
+    fails(home.vault(add), replacing).exits(1).says("nothing was saved");
+    assert!(!home.beside("kept").exists());
+    fails(home.vault(["rotate", "--yes", "--machine-keys-out", "../keys"]), replacing)
+        .exits(1)
+        .says("nothing was saved");
+    assert_eq!(crate::crash::program::names(&home.beside("keys")), [] as [&str; 0]);
+    assert_eq!(std::fs::read(home.file()).unwrap(), before);
+    fails(home.vault(["--file", "new.vault", "init", "--machine", "--out", "../kept"]), second).exits(1);
+    assert!(!home.beside("kept").exists() && !home.work().join("new.vault").exists());
+    home.vault(["get", "entry"]).ok();
 }

@@ -109,7 +109,26 @@ fn a_state_that_was_rolled_back_is_read_with_a_warning_and_not_changed() {
     assert!(ran.stderr.contains("a checkout or a reset to an older commit does this"), "{}", ran.stderr);
     assert_eq!(ran.stdout, "first\n");
     let before = fs::read(world.path("secrets.vault")).unwrap();
-    set(&world, "third").says(6, "cannot change vault");
+    // Said once, with what there is to say, and before anybody is asked for a value.
+    for change in [
+        &["set", "third"][..],
+        &["remove", "first"],
+        &["rename", "first", "other"],
+        &["copy", "first", "other"],
+        &["edit", "first", "--attr", "a=b"],
+        &["generate", "third"],
+        &["compact"],
+        &["resolve", "--all", "--ours"],
+        &["slot", "rename", "machine", "other"],
+        &["rewrap", "machine"],
+        &["pick", "HEAD@{1}"],
+        &["--file", "secrets.vault", "keyring", "del", "service", "user"],
+    ] {
+        let ran = vault(&world, change);
+        ran.says(6, "cannot change vault");
+        assert_eq!(ran.stderr.matches("is older than the last one").count(), 1, "{}", ran.stderr);
+        assert!(!ran.stderr.contains("warning"), "{change:?}: {}", ran.stderr);
+    }
     assert_eq!(fs::read(world.path("secrets.vault")).unwrap(), before);
     // It is meant.
     vault(&world, &["--allow-rollback", "list"]).quiet();

@@ -43,6 +43,7 @@ mod slot;
 mod slots;
 mod states;
 mod status;
+mod stopped;
 mod strength;
 mod trust;
 mod unlock;
@@ -56,14 +57,16 @@ use vault_core::format::slot::Label;
 use vault_core::keys::{Credential, UnlockPolicy};
 use vault_core::vault::{LockedVault, Value};
 
-use crate::cli::{Cli, Command, Global};
+use crate::cli::{Cli, Command, Global, SlotCommand};
 use crate::context::{self, Config, Environment, Location};
 use crate::failure::Failure;
 use crate::input::StdinClaim;
 use crate::message::{Exit, Voice, Warning};
 use crate::output::Output;
 use crate::prompt::Prompt;
-use crate::session::{self, Local, PathPins, Remote, Session, SessionError, Somebody, Terms};
+use crate::session::{
+    self, Local, PathPins, PinError, Purpose, Remote, Session, SessionError, Somebody, Terms,
+};
 
 /// What every command works with.
 pub(crate) struct Run<'a> {
@@ -75,6 +78,8 @@ pub(crate) struct Run<'a> {
     pub(crate) prompt: Prompt,
     pub(crate) output: Output,
     pub(crate) voice: Voice,
+    /// What the vault is opened for.
+    pub(crate) purpose: Purpose,
     pub(crate) now: u64,
     pub(crate) config: Config,
 }
@@ -130,10 +135,11 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         prompt: if cli.global.no_input { Prompt::never() } else { Prompt::on_terminal() },
         output: Output::of_process(),
         voice,
+        purpose: purpose(&cli.command),
         now: crate::time::now(),
     };
     let run = &mut run;
-    match &cli.command {
+    let result = match &cli.command {
         Command::Init(arguments) => init::run(run, arguments),
         Command::Set(arguments) => set::run(run, arguments),
         Command::Get(arguments) => get::run(run, arguments),
@@ -176,7 +182,25 @@ fn run(cli: &Cli, voice: Voice) -> Result<Exit, Failure> {
         Command::Completions(arguments) => completions::run(run, arguments),
         Command::Man(arguments) => man::run(run, arguments),
         Command::Help(arguments) => help::run(run, arguments),
-    }
+    };
+    result.map_err(|failure| stopped::explained(run, &cli.command, failure))
+}
+
+/// What a command opens its vault for; those of doors know it later.
+fn purpose(command: &Command) -> Purpose {
+    let changes = match command {
+        Command::Set(_) | Command::Remove(_) | Command::Rename(_) | Command::Copy(_) | Command::Edit(_) => {
+            true
+        }
+        Command::Compact(_) | Command::Rewrap(_) | Command::Rotate(_) => true,
+        Command::Pick(_) | Command::Revert(_) => true,
+        Command::Generate(arguments) => arguments.name.is_some(),
+        Command::Import(arguments) => !arguments.keyring.dry_run,
+        Command::Resolve(arguments) => arguments.all || !arguments.names.is_empty(),
+        Command::Slot(arguments) => !matches!(arguments.command, SlotCommand::List(_) | SlotCommand::Test(_)),
+        _ => false,
+    };
+    if changes { Purpose::Change } else { Purpose::Read }
 }
 
 impl Run<'_> {
@@ -247,6 +271,9 @@ impl Run<'_> {
                     session::look_at_named(self, path, session.facts().generation)?;
                 }
                 if let Some((generation, seen)) = session.as_ref().and_then(Remote::older) {
+                    if self.purpose == Purpose::Change {
+                        return Err(SessionError::pin(path, PinError::Older { generation, seen }).into());
+                    }
                     self.voice.warn(Warning::OlderThanSeen { path: path.to_owned(), generation, seen })?;
                 }
                 Ok(session)
@@ -350,7 +377,8 @@ impl Run<'_> {
             named_by_key: false,
             now: self.now,
         };
-        Ok(PathPins::read(self.environment.state_folder(), &self.as_named(path), terms))
+        let pins = PathPins::read(self.environment.state_folder(), &self.as_named(path), terms);
+        Ok(pins.for_purpose(self.purpose))
     }
 }
 

@@ -26,13 +26,22 @@ use crate::sys::askpass::AskError;
 use crate::sys::revisions::GitError;
 use crate::template::{FormError, Reference, ReferenceError, TemplateError, TemplateProblem};
 
-pub(crate) use git::GitFailure;
+pub(crate) use git::{GitFailure, Stopped};
 pub(crate) use slots::SlotFailure;
 pub(crate) use source::SourceFailure;
 
 /// Why a command did not do what it was asked to do.
 #[non_exhaustive]
 pub(crate) enum Failure {
+    /// Git has a conflict in the file, and is in the middle of something that is no merge.
+    Stopped {
+        /// What is wrong.
+        failure: Box<Failure>,
+        /// What git is doing.
+        at: Stopped,
+        /// The vault's file.
+        file: OsString,
+    },
     /// The command line is not understood, or asks for help.
     Usage(clap::Error),
     /// A secret was given as an argument of `set`.

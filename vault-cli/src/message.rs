@@ -111,6 +111,13 @@ pub(crate) enum Warning {
     EmptyReplaces(String),
     /// A value cannot be masked.
     NotMasked(String, Unmaskable),
+    /// Entries have several versions after a merge.
+    InConflict {
+        /// The vault.
+        path: PathBuf,
+        /// The entries.
+        names: Vec<String>,
+    },
     /// Several entries are the same item of a keyring.
     SameItem {
         /// Its service.
@@ -211,10 +218,10 @@ impl Voice {
         if self.strict {
             return Err(Failure::Warning(warning));
         }
-        let Message { kind, text, hints, .. } = text::warning(&warning);
+        let Message { kind, text, hints, parts, .. } = text::warning(&warning);
         if self.json {
-            let (id, text, hints) = (kind.id, &text, &hints);
-            self.object(&Json { version: 1, warning: true, id, text, parts: &[], hints, exit: 0 });
+            let (id, text, parts, hints) = (kind.id, &text, &parts, &hints);
+            self.object(&Json { version: 1, warning: true, id, text, parts, hints, exit: 0 });
         } else if !self.quiet {
             self.labelled("warning", YELLOW, &text);
             hints.iter().for_each(|hint| self.labelled("hint", CYAN, hint));

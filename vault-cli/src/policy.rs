@@ -10,17 +10,18 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use vault_core::format::entry::Meta;
-use vault_core::format::id::SealId;
 use vault_core::format::slot::{SlotKind, SlotLine};
+use vault_core::keys::VaultId;
 use vault_core::store;
 
-use crate::escape::quoted;
+use crate::escape::{counted, quoted};
 use crate::{pattern, size, time};
 
 /// The rules for the vaults of a folder. Without a file there are none.
 #[derive(Debug, Default)]
 pub(crate) struct Policy {
     path: PathBuf,
+    /// As it is written: with the commitment to the master key, or without.
     vault_id: Option<String>,
     slots: Slots,
     names: Names,
@@ -142,12 +143,8 @@ impl Policy {
     }
 
     /// What breaks the rules for the vault as a whole: its id and its slots. No key is needed to see it.
-    pub(crate) fn of_vault(&self, uuid: [u8; 16], slots: &[SlotLine]) -> Vec<String> {
-        let mut broken = Vec::new();
-        let id = SealId(uuid).to_string();
-        if let Some(expected) = self.vault_id.as_ref().filter(|expected| **expected != id) {
-            broken.push(format!("the vault's id is {id}, not {expected}"));
-        }
+    pub(crate) fn of_vault(&self, id: VaultId, slots: &[SlotLine]) -> Vec<String> {
+        let mut broken: Vec<String> = self.of_id(id).into_iter().collect();
         let rules = &self.slots;
         for kind in &rules.required_kinds {
             if !slots.iter().any(|slot| slot.kind.name() == kind) {
@@ -161,6 +158,15 @@ impl Policy {
         }
         broken.extend(slots.iter().filter_map(|slot| self.of_slot(slot)));
         broken
+    }
+
+    /// What breaks the rule for the id.
+    pub(crate) fn of_id(&self, id: VaultId) -> Option<String> {
+        let expected = self.vault_id.as_ref()?;
+        let id = id.to_string();
+        // Without the commitment, any master key of the vault is right.
+        let found = if expected.contains(':') { &id[..] } else { id.split(':').next().unwrap_or(&id) };
+        (found != expected).then(|| format!("the vault's id is {found}, not {expected}"))
     }
 
     /// What breaks the rules for a slot.
@@ -184,10 +190,8 @@ impl Policy {
                 ));
             }
             if u64::from(sealed.passes) < rules.kdf_passes {
-                let (is, least) = (sealed.passes, rules.kdf_passes);
-                return Some(format!(
-                    "a try of the passphrase of slot {label} takes {is} passes, not {least}"
-                ));
+                let (is, least) = (counted(sealed.passes, "pass", "passes"), rules.kdf_passes);
+                return Some(format!("a try of the passphrase of slot {label} takes {is}, not {least}"));
             }
         }
         None
@@ -255,8 +259,11 @@ fn integer(key: &str, item: &Item<'_>) -> Result<u64, Located> {
 
 fn vault_id(item: &Item<'_>) -> Result<String, Located> {
     let id = text("vault-id", item)?;
-    let is_id = id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if is_id { Ok(id) } else { Err(wrong("vault-id", item, "the 32 digits that \"vault status\" shows")) }
+    let is_short = id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if is_short || VaultId::parse(&id).is_ok() {
+        return Ok(id);
+    }
+    Err(wrong("vault-id", item, "the id that \"vault status\" shows, or its 32 digits before the colon"))
 }
 
 fn slots(item: &Item<'_>) -> Result<Slots, Located> {

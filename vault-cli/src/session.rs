@@ -19,10 +19,10 @@ use vault_core::format::entry::{EntryName, Meta};
 use vault_core::format::front::Pages;
 use vault_core::format::lines::FormatError;
 use vault_core::format::slot::{Label, SlotId, SlotLine};
-use vault_core::keys::NewSlotError;
 use vault_core::keys::age::IdentityFileError;
 use vault_core::keys::machine::MachineKeyError;
 use vault_core::keys::recovery::RecoveryCodeError;
+use vault_core::keys::{NewSlotError, VaultId};
 use vault_core::secret::Secret;
 use vault_core::store::{ReplaceError, StoreError};
 use vault_core::vault::edit::{NewValue, Outcome, Pick, Update};
@@ -31,7 +31,7 @@ use vault_core::vault::salvage::SalvageError;
 use vault_core::vault::{Counts, LogRecord, StillLocked, UnlockFailure, Value};
 
 pub(crate) use local::{Durable, Local, attachment, open_locked};
-pub(crate) use pins::{PathPins, PinError, PinFacts, Seen, Terms, Unpinned};
+pub(crate) use pins::{PathPins, PinError, PinFacts, Purpose, Seen, Terms, Unpinned};
 pub(crate) use remote::Remote;
 pub(crate) use sent::to_be_sent;
 pub(crate) use slots::SlotEdit;
@@ -356,9 +356,9 @@ pub(crate) fn obey(path: &Path, rules: &Policy, broken: Vec<String>) -> Result<(
 ///
 /// # Errors
 /// [`SessionError::Policy`], [`SessionError::AgainstPolicy`].
-pub(crate) fn obey_with_slots(path: &Path, uuid: [u8; 16], slots: &[SlotLine]) -> Result<(), SessionError> {
+pub(crate) fn obey_with_slots(path: &Path, id: VaultId, slots: &[SlotLine]) -> Result<(), SessionError> {
     let rules = Policy::beside(path).map_err(SessionError::Policy)?;
-    obey(path, &rules, rules.of_vault(uuid, slots))
+    obey(path, &rules, rules.of_vault(id, slots))
 }
 
 impl SessionError {

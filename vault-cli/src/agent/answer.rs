@@ -94,7 +94,7 @@ impl From<io::Error> for Refusal {
 }
 
 fn told(id: &str, exit: u8, text: impl Into<String>) -> Refusal {
-    let told = Told { id: id.to_owned(), exit, text: text.into(), hints: Vec::new(), causes: Vec::new() };
+    let told = Told { id: id.to_owned(), exit, text: text.into(), ..Told::default() };
     Refusal::Told(Box::new(told))
 }
 
@@ -187,9 +187,8 @@ impl<'a> Conversation<'a> {
                 "the agent is {PROGRAM} and speaks version {} of the protocol; this client is {which} and does not",
                 VERSIONS[0]
             );
-            let mut told =
-                Told { id: "agent-version".to_owned(), exit: 1, text, hints: Vec::new(), causes: Vec::new() };
-            told.hints.push("end the older agent with: vault agent stop".to_owned());
+            let hints = vec!["end the older agent with: vault agent stop".to_owned()];
+            let told = Told { id: "agent-version".to_owned(), exit: 1, text, hints, ..Told::default() };
             return self.refuse_and_end(Refusal::Told(Box::new(told)));
         };
         self.said_hello = true;

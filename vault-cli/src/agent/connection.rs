@@ -167,6 +167,7 @@ pub(super) fn refuse(mut stream: &UnixStream) {
         text: "the agent has as many connections as it can have, and all are at work".to_owned(),
         hints: None,
         causes: None,
+        parts: None,
     };
     // A few bytes, for which there is room in a connection that is new.
     if let Ok(frame) = agent::reply(ReplyKind::Error, &error) {

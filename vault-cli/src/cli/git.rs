@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueHint};
 
 /// Make git know the vault: merges with the key, no plain text in diffs, a check before commits
 ///
-/// Run it once in each clone. The line in .gitattributes is committed; the settings and the hook stay in the clone.
+/// Run it once in each clone. The line in .gitattributes is committed; the settings and the hooks stay in the clone.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  vault git setup          show what would be written, and ask\n  vault git setup --yes\n  vault git setup --remove"
@@ -20,14 +20,14 @@ pub(crate) struct Git {
 /// What `vault git` does.
 #[derive(Debug, Subcommand)]
 pub(crate) enum GitCommand {
-    /// Write .gitattributes, settings of this clone, and the pre-commit hook
+    /// Write .gitattributes, settings of this clone, and the hooks before commits and merges
     #[command(
         after_help = "Examples:\n  vault git setup\n  vault git setup --yes --no-hook\n  vault git setup --yes --small-packs\n  vault git setup --remove --yes"
     )]
     Setup(Setup),
 }
 
-/// Write .gitattributes, settings of this clone, and the pre-commit hook
+/// Write .gitattributes, settings of this clone, and the hooks before commits and merges
 #[derive(Debug, Args)]
 pub(crate) struct Setup {
     /// Take back what was written
@@ -36,7 +36,7 @@ pub(crate) struct Setup {
     /// Do not ask
     #[arg(long)]
     pub(crate) yes: bool,
-    /// Leave out the pre-commit hook
+    /// Leave out the hooks pre-commit and pre-merge-commit
     #[arg(long)]
     pub(crate) no_hook: bool,
     /// Also set how git packs this clone: a long history of the vault takes half the room or less

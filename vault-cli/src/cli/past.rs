@@ -60,8 +60,9 @@ pub(crate) struct History {
 
 /// Look for values of the vault that leaked into files
 ///
-/// Looks for every value as it is, in base64, in hexadecimal digits, as in URLs and in JSON. Values of fewer than 8 bytes are
-/// left out; of those over 96 bytes, and of attachments, a part is looked for. Places are shown, values never.
+/// Looks for every value as it is, in base64, in hexadecimal digits, as in URLs and in JSON; of an entry in conflict, for those
+/// of all its versions. Values of fewer than 8 bytes are left out; of those over 96 bytes, and of attachments, a part is looked
+/// for. Places are shown, values never.
 /// Exit code 6 says that something was found, 0 that nothing was.
 #[derive(Debug, Args)]
 #[command(

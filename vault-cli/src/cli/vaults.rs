@@ -148,16 +148,20 @@ pub(crate) enum ExportFormat {
 
 /// Look for damage and tampering
 ///
-/// Without anything to unlock with, the file's form is checked; otherwise every tag, every link and every value, too.
+/// Without anything to unlock with, the file's form is checked; otherwise every tag, every link and every value, too, and
+/// entries that a merge left in conflict are named: --strict makes that an error, exit code 7.
 /// The rules of vault.toml beside the vault are checked as far as they can be seen: vault help policy
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  vault check\n  vault check --no-input --file copy.vault\n  vault check --staged\n  vault check --salvage rescued.vault"
+    after_help = "Examples:\n  vault check\n  vault check --no-input --file copy.vault\n  vault check --need-key --strict\n  vault check --staged\n  vault check --salvage rescued.vault"
 )]
 pub(crate) struct Check {
     /// Check the form only, without unlocking
     #[arg(long, conflicts_with = "salvage")]
     pub(crate) no_key: bool,
+    /// Fail with exit code 4 if nothing unlocks the vault, instead of checking the form only
+    #[arg(long, conflicts_with_all = ["no_key", "salvage"])]
+    pub(crate) need_key: bool,
     /// Check what the next commit of git takes, as a hook does: nobody is asked
     #[arg(long, conflicts_with = "salvage")]
     pub(crate) staged: bool,

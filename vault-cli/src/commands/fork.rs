@@ -27,8 +27,8 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Fork) -> Result<Exit, Failure> 
     let changes: Vec<_> =
         entries.into_iter().map(|entry| entry_change(&to, &from, entry)).collect::<Result<_, _>>()?;
     let count = changes.len();
-    let fresh = slots::fresh(run, &to, pages, wanted, changes)?;
-    let durable = init::create(run, &to, &fresh)?;
+    let mut fresh = slots::fresh(run, &to, pages, wanted, changes)?;
+    let durable = init::create(run, &to, &mut fresh)?;
     run.voice.status(&Status::Done(format!(
         "forked {} into {}",
         counted(count, "entry", "entries"),

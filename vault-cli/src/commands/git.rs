@@ -1,4 +1,4 @@
-//! `vault git setup`: .gitattributes, this clone's settings, and the pre-commit hook; and taking them back.
+//! `vault git setup`: .gitattributes, this clone's settings, and the hooks before commits and merges; and taking them back.
 //!
 //! What will be written is shown before. What somebody else has written is never replaced: then it says what to add.
 

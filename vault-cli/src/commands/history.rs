@@ -10,8 +10,9 @@ use vault_core::vault::LogRecord;
 use super::log::{OfEntry, newest_first, short, words};
 use super::{Run, entry_name, no_entry, states};
 use crate::cli::History;
+use crate::escape::quoted_path;
 use crate::failure::Failure;
-use crate::message::Exit;
+use crate::message::{Exit, Status};
 use crate::session::Session;
 use crate::sys::revisions::{GitError, Repository};
 use crate::time::shown;
@@ -24,7 +25,14 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &History) -> Result<Exit, Failur
         return Err(no_entry(&mut session, &path, name));
     }
     let commits = match Repository::of(&run.folder, &path) {
-        Ok(repository) => commits(&repository, &path, &records)?,
+        Ok(repository) => {
+            let all = repository.commits()?;
+            if all.is_empty() {
+                let text = format!("no commit of git has {} yet", quoted_path(&path));
+                run.voice.status(&Status::Done(text));
+            }
+            commits(&repository, &path, &records, all)?
+        }
         // Outside of git, the log says what there is to say.
         Err(GitError::NoRepository(_) | GitError::NotRun(_)) => BTreeMap::new(),
         Err(error) => return Err(error.into()),
@@ -43,10 +51,11 @@ fn commits(
     repository: &Repository,
     path: &Path,
     records: &[LogRecord],
+    all: Vec<String>,
 ) -> Result<BTreeMap<SealId, String>, Failure> {
     let mut found = BTreeMap::new();
     let mut objects = repository.objects()?;
-    for commit in repository.commits()? {
+    for commit in all {
         if found.len() == records.len() {
             break;
         }

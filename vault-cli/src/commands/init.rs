@@ -36,12 +36,12 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Init) -> Result<Exit, Failure> 
         None if in_work_tree => Pages::Many,
         None => Pages::Few,
     };
-    let fresh = slots::fresh(run, &path, pages, wanted, Vec::new())?;
+    let mut fresh = slots::fresh(run, &path, pages, wanted, Vec::new())?;
 
     if location.reason == Reason::User {
         make_folder(&path)?;
     }
-    let durable = create(run, &path, &fresh)?;
+    let durable = create(run, &path, &mut fresh)?;
     run.voice.status(&Status::Done(format!("made vault {}", quoted_path(&path))));
     // The key first: whatever goes wrong after this is no reason to lose it.
     report(run, &path, &fresh, arguments.slots.out.as_deref())?;
@@ -54,13 +54,16 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Init) -> Result<Exit, Failure> 
 
 /// Stores a new vault, and remembers it; an existing one is never replaced. The inner result says whether it outlives a power
 /// cut: its keys have to be given out before that is said.
-pub(super) fn create(run: &Run<'_>, path: &Path, fresh: &Fresh) -> Result<Durable, Failure> {
+pub(super) fn create(run: &Run<'_>, path: &Path, fresh: &mut Fresh) -> Result<Durable, Failure> {
     let durable = match store::create(path, &fresh.text, PRIVATE) {
         Ok(_) => Ok(()),
         Err(error @ ReplaceError::FolderNotSynced(_)) => Err(SessionError::Save(path.to_owned(), error)),
         Err(ReplaceError::AlreadyExists) => return Err(Failure::VaultExists(path.to_owned())),
         Err(error) => return Err(Failure::NotStored { path: path.to_owned(), error }),
     };
+    if let Some(file) = fresh.file.take() {
+        file.stay(run.voice);
+    }
     // Whatever was at this path before: this is the vault that was asked for. If it cannot be remembered, the first save
     // says so.
     run.pins(path)?.accept(&fresh.sighting);

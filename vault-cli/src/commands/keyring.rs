@@ -24,6 +24,7 @@ use crate::input::{self, Ending, Incoming, Place, Stdin};
 use crate::message::Exit;
 use crate::output::Binary;
 use crate::prompt::Prompt;
+use crate::session::Purpose;
 
 /// The command line that was meant, if this program was called by the name `keyring`.
 pub(super) fn called_so(arguments: Vec<OsString>) -> Vec<OsString> {
@@ -111,6 +112,7 @@ fn store(run: &mut Run<'_>, service: &str, username: &str) -> Result<Exit, Failu
     refuse_disabled(run)?;
     let item = Item::new(service, username).map_err(Failure::ItemTooLong)?;
     ask_only_a_person(run, true);
+    run.purpose = Purpose::Change;
     let mut session = run.open_at(&run.own_location()?.path)?;
     let value = match piped(run)? {
         Some(value) => set::stored(&mut session, value, limits::ATTACHMENT_DEFAULT)?,
@@ -143,6 +145,7 @@ fn remove(run: &mut Run<'_>, service: &str, username: &str) -> Result<Exit, Fail
     ask_only_a_person(run, Stdin::is_terminal());
     let missing = "no such password";
     let Ok(item) = Item::new(service, username) else { return Ok(say(run, missing, Exit::Failed)) };
+    run.purpose = Purpose::Change;
     let mut session = run.open_at(&run.own_location()?.path)?;
     match items::remove(&mut session, &item)? {
         true => Ok(Exit::Ok),

@@ -21,6 +21,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Rewrap) -> Result<Exit, Failure
     let path = run.location()?.path;
     let (mut session, credentials) = run.unlock_with(&path, None)?;
     let old = find(session.slots(), &arguments.label)?;
+    let mut file = None;
     let new = match &old.kind {
         SlotKind::Passphrase(sealed) => {
             let passphrase = if arguments.keep {
@@ -40,7 +41,8 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Rewrap) -> Result<Exit, Failure
         }
         SlotKind::Recovery(_) => {
             refuse_passphrase(arguments, &old)?;
-            let code = slots::new_recovery_code(run, arguments.out.as_deref(), arguments.qr)?;
+            let (code, written) = slots::new_recovery_code(run, arguments.out.as_deref(), arguments.qr)?;
+            file = written;
             let vault = session.vault();
             vault.change_passphrase(&old, &code.passphrase(), KdfCost::RECOVERY, &mut SystemRandom)?
         }
@@ -49,12 +51,17 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Rewrap) -> Result<Exit, Failure
             session.vault().rewrap(&old).map_err(SlotFailure::Rewrap)?
         }
     };
-    let committed = session.change_slots(vec![SlotEdit::Replace { old, new, how: SlotOp::Rewrap }])?;
+    let change = SlotEdit::Replace { old, new, how: SlotOp::Rewrap };
+    let (committed, durable) = session.put_slots(vec![change])?;
+    if let Some(file) = file {
+        file.stay(run.voice);
+    }
     if run.global.json {
         let (slot, generation) = (arguments.label.as_str(), committed.generation);
         run.output.json(&Json { version: 1, slot, generation })?;
     }
     run.voice.status(&Status::Done(format!("wrapped slot {} anew", quoted(&arguments.label))));
+    durable?;
     Ok(Exit::Ok)
 }
 

@@ -5,15 +5,17 @@ use std::path::Path;
 use serde::Serialize;
 use vault_core::format::slot::{Label, SlotKind, SlotLine};
 use vault_core::secret::Secret;
-use vault_core::store::{Dir, Existing, ReplaceError};
+use vault_core::store::Dir;
 
 use super::Run;
 use super::slot::{Question, confirm, open};
+use super::slots::KeyFile;
 use crate::cli::Rotate;
 use crate::escape::quoted_path;
 use crate::failure::{Failure, SlotFailure};
 use crate::message::{Exit, Status};
-use crate::session::{Durable, Local};
+use crate::policy::Policy;
+use crate::session::{Durable, Local, SessionError};
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Rotate) -> Result<Exit, Failure> {
     let (path, mut session) = open(run)?;
@@ -69,10 +71,12 @@ pub(super) fn rotate(
     let prepared = prepared?;
     // The keys first: a key without a slot opens nothing, a slot without its key is lost.
     let folder = keys_out.map(|folder| run.folder.join(folder));
-    if let Some(folder) = &folder {
-        write_keys(folder, prepared.keys())?;
+    let files = folder.as_deref().map(|folder| write_keys(folder, prepared.keys())).transpose()?;
+    let finished = session.finish_rotation(prepared);
+    if !matches!(finished, Err(SessionError::Save(..))) {
+        files.into_iter().flatten().for_each(KeyFile::stay_silently);
     }
-    let (rotation, durable) = session.finish_rotation(prepared)?;
+    let (rotation, durable) = finished?;
 
     let machines: Vec<_> = rotation
         .machines
@@ -86,6 +90,12 @@ pub(super) fn rotate(
         .collect();
     run.voice.status(&Status::Done(format!("rotated the master key of vault {}", quoted_path(path))));
     tell(run, &rotation.id.to_string(), &rotation.machines, folder.as_deref());
+    if Policy::beside(path).is_ok_and(|rules| rules.of_id(rotation.id).is_some()) {
+        run.voice.status(&Status::Done(format!(
+            "vault.toml names another id, and nothing can be saved before it names this one: vault-id = \"{}\"",
+            rotation.id
+        )));
+    }
     let rotated = Rotated {
         version: 1,
         vault_id: rotation.id.to_string(),
@@ -129,21 +139,11 @@ fn tell(run: &Run<'_>, id: &str, machines: &[Label], folder: Option<&Path>) {
 }
 
 /// One file a slot, in a folder that is made if it is not there.
-fn write_keys(folder: &Path, keys: &[(Label, Secret)]) -> Result<(), Failure> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        |error| Failure::NotStored { path, error }
-    };
-    let dir = Dir::open_or_create(folder).map_err(failed(folder))?;
-    for (label, key) in keys {
-        let name = file_name(label);
-        dir.write_file(Path::new(&name), PRIVATE, Existing::Keep, |out| -> Result<(), ReplaceError> {
-            out.write_all(key.expose())?;
-            Ok(out.write_all(b"\n")?)
-        })
-        .map_err(failed(&folder.join(&name)))?;
-    }
-    Ok(())
+fn write_keys(folder: &Path, keys: &[(Label, Secret)]) -> Result<Vec<KeyFile>, Failure> {
+    Dir::open_or_create(folder).map_err(|error| Failure::NotStored { path: folder.to_owned(), error })?;
+    let write =
+        |(label, key): &(Label, Secret)| KeyFile::write("a machine key", folder.join(file_name(label)), key);
+    keys.iter().map(write).collect()
 }
 
 fn file_name(label: &Label) -> String {
@@ -155,5 +155,3 @@ fn machines(slots: &[SlotLine]) -> Vec<String> {
     let machines = slots.iter().filter(|slot| matches!(slot.kind, SlotKind::Machine));
     machines.map(|slot| slot.label.as_str().to_owned()).collect()
 }
-
-const PRIVATE: u32 = 0o600;

@@ -25,8 +25,8 @@ use crate::sys::revisions::{GitError, Repository};
 pub(super) fn run(run: &mut Run<'_>, arguments: &Scan) -> Result<Exit, Failure> {
     let (_, mut session) = run.open()?;
     let opened = session.entries(&|_| true)?;
+    let values = values(&mut session, opened)?;
     drop(session);
-    let values = values(opened, run)?;
     let short: Vec<&Named> = values.iter().filter(|value| value.is_short()).collect();
     let patterns = Patterns::of(values.iter().map(|value| value.part.expose()));
 
@@ -57,6 +57,8 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Scan) -> Result<Exit, Failure> 
 struct Named {
     entry: String,
     field: String,
+    /// The number of the other version that has it, from 1, of an entry in conflict.
+    theirs: Option<usize>,
     part: Secret,
 }
 
@@ -66,25 +68,43 @@ impl Named {
     }
 }
 
-fn values(opened: Vec<Opened>, run: &Run<'_>) -> Result<Vec<Named>, Failure> {
-    let mut all = Vec::new();
+fn values(session: &mut dyn Session, opened: Vec<Opened>) -> Result<Vec<Named>, Failure> {
+    let mut all: Vec<Named> = Vec::new();
     for Opened { meta, values } in opened {
-        let name = meta.name.as_str();
-        if run.global.verbose && meta.in_conflict() {
-            run.voice.status(&Status::Done(format!("of {name}, only the version that stands is looked for")));
-        }
+        let entry = meta.name.as_str().to_owned();
+        let begin = all.len();
         for (field, value) in values {
-            let part = match value {
-                Value::Inline(secret) => secret,
-                Value::Attachment(mut reader) => {
-                    let length = reader.length();
-                    middle(&mut reader, length).map_err(crate::output::OutputError::Read)?
+            all.push(Named { entry: entry.clone(), field, theirs: None, part: part(value)? });
+        }
+        for (number, other) in meta.alternatives.iter().enumerate() {
+            for (field, _) in other.fields.iter().filter(|(_, info)| info.is_some()) {
+                let Some(value) = session.alternative(&meta.name, number, field)? else { continue };
+                let part = part(value)?;
+                // A value that several versions have is told once.
+                let is_known = |known: &Named| known.field == *field && known.part.expose() == part.expose();
+                if !all[begin..].iter().any(is_known) {
+                    all.push(Named {
+                        entry: entry.clone(),
+                        field: field.clone(),
+                        theirs: Some(number + 1),
+                        part,
+                    });
                 }
-            };
-            all.push(Named { entry: name.to_owned(), field, part });
+            }
         }
     }
     Ok(all)
+}
+
+/// What is looked for of a value.
+fn part(value: Value) -> Result<Secret, Failure> {
+    match value {
+        Value::Inline(secret) => Ok(secret),
+        Value::Attachment(mut reader) => {
+            let length = reader.length();
+            Ok(middle(&mut reader, length).map_err(crate::output::OutputError::Read)?)
+        }
+    }
 }
 
 /// Of what is too large for memory, some bytes of the middle.
@@ -220,7 +240,10 @@ fn staged(repository: &Repository, patterns: &Patterns, report: &mut Report) -> 
 }
 
 fn print(run: &mut Run<'_>, report: &Report, values: &[Named], short: &[&Named]) -> Result<(), Failure> {
-    let place = |value: &Named| format!("{}#{}", value.entry, value.field);
+    let place = |value: &Named| {
+        let theirs = value.theirs.map(|number| format!(", theirs {number}")).unwrap_or_default();
+        format!("{}#{}{theirs}", value.entry, value.field)
+    };
     if run.global.json {
         let found = report.found.iter().map(|(path, hit)| Found {
             path,
@@ -229,6 +252,7 @@ fn print(run: &mut Run<'_>, report: &Report, values: &[Named], short: &[&Named])
             offset: hit.offset,
             entry: &values[hit.value].entry,
             field: &values[hit.value].field,
+            theirs: values[hit.value].theirs,
             form: hit.form.text(),
         });
         let json = Json {
@@ -287,6 +311,8 @@ struct Found<'a> {
     offset: u64,
     entry: &'a str,
     field: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    theirs: Option<usize>,
     form: &'static str,
 }
 

@@ -6,6 +6,8 @@ mod remove;
 mod rename;
 mod test;
 
+pub(super) use list::shortened;
+
 use std::path::{Path, PathBuf};
 
 use vault_core::format::slot::{Label, SlotLine};

@@ -38,6 +38,7 @@ use crate::input::{self, MAX_PASSPHRASE, Place};
 use crate::session::{self, Change, Local, SessionError};
 pub(super) use labels::Labels;
 pub(super) use maker::Maker;
+pub(super) use out::KeyFile;
 use out::Out;
 pub(super) use recovery::new_code as new_recovery_code;
 
@@ -46,6 +47,8 @@ pub(super) struct Wanted {
     new: Vec<New>,
     /// Where a machine key goes.
     pub(super) out: Out,
+    /// A recovery code's, which is there before the slot is.
+    pub(super) file: Option<KeyFile>,
     yes: bool,
 }
 
@@ -111,11 +114,13 @@ pub(super) fn wanted(
     if let Some(store) = store {
         new.push(like("keyring", What::Keyring(store)));
     }
+    let mut file = None;
     if slots.recovery {
-        let code = recovery::new_code(run, slots.out.as_deref(), slots.qr)?;
+        let (code, written) = recovery::new_code(run, slots.out.as_deref(), slots.qr)?;
         new.push(like("recovery", What::Recovery(code)));
+        file = written;
     }
-    Ok(Wanted { new, out, yes: slots.yes })
+    Ok(Wanted { new, out, file, yes: slots.yes })
 }
 
 /// A passphrase for a new slot: from its own file, from what unlocks if that may be, or typed twice.
@@ -272,6 +277,8 @@ pub(super) struct Fresh {
     pub(super) sighting: Sighting,
     /// What is still to be printed; not there if it was written into a file.
     pub(super) machine_key: Option<Secret>,
+    /// What was written into a file, which goes again unless the vault is stored.
+    pub(super) file: Option<KeyFile>,
     pub(super) text: Text,
 }
 
@@ -291,7 +298,7 @@ pub(super) fn fresh(
     }
     let made = wanted.make(&Maker::New(&new), &mut Labels::default())?;
     refuse_easily_lost(&made.slots, wanted.yes)?;
-    session::obey_with_slots(path, new.parts().uuid, &made.slots)?;
+    session::obey_with_slots(path, new.parts().vault_id(), &made.slots)?;
     made.slots.into_iter().for_each(|slot| new.add_slot(slot));
     let master = Key::init_with(|key| key.copy_from_slice(new.master().expose()));
     let mut text = new.finish(&author, run.now, random).ok_or(Failure::TooManySlots)?.text;
@@ -303,9 +310,10 @@ pub(super) fn fresh(
     if let Some(in_keyring) = &made.in_keyring {
         in_keyring.keep(run)?;
     }
-    let machine_key = wanted.out.write(run, made.machine_key)?;
+    let (machine_key, file) = wanted.out.write(run, made.machine_key)?;
+    let file = file.or(wanted.file);
     let sighting = Sighting::of(&unlock_new(path, &text, &master)?);
-    Ok(Fresh { sighting, machine_key, text })
+    Ok(Fresh { sighting, machine_key, file, text })
 }
 
 /// A backup is restored without the keyring of the machine.

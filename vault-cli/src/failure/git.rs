@@ -6,6 +6,15 @@ use std::path::PathBuf;
 use vault_core::format::entry::EntryName;
 use vault_core::vault::merge::MergeError;
 
+/// What git is in the middle of that is no merge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// `git cherry-pick`.
+    CherryPick,
+    /// `git revert`.
+    Revert,
+}
+
 /// Why something that concerns git was not done.
 #[derive(Debug)]
 #[non_exhaustive]

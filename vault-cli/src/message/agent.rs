@@ -40,7 +40,7 @@ fn of_link(error: &LinkError) -> Message {
                 text: told.text.clone(),
                 hints: told.hints.clone(),
                 causes: told.causes.clone(),
-                parts: Vec::new(),
+                parts: told.parts.clone(),
             }
         }
         LinkError::Lost(error) => {
@@ -69,6 +69,6 @@ fn of_link(error: &LinkError) -> Message {
 
 /// What the agent says about an error of its session.
 pub(crate) fn wire(error: &SessionError) -> Told {
-    let Message { kind, exit, text, hints, causes, .. } = super::session::message(error);
-    Told { id: kind.id.to_owned(), exit: exit.number(), text, hints, causes }
+    let Message { kind, exit, text, hints, causes, parts } = super::session::message(error);
+    Told { id: kind.id.to_owned(), exit: exit.number(), text, hints, causes, parts }
 }

@@ -174,7 +174,7 @@ kinds! {
     BUSY = "busy", Conflict, "Another process is changing the vault.";
     COMMIT_CONFLICT = "commit-conflict", Conflict, "The vault was changed meanwhile.";
     ENTRY_EXISTS = "entry-exists", Conflict, "There is an entry or field of this name.";
-    IN_CONFLICT = "in-conflict", Conflict, "The entry has several versions after a merge.";
+    IN_CONFLICT = "in-conflict", Conflict, "The entry has several versions after a merge; a warning of check, which --strict makes an error.";
     TOO_LARGE = "too-large", Failed, "A value or entry is larger than allowed.";
     NOTHING_CHANGED = "nothing-changed", Failed, "There was nothing to change.";
     NOT_SAVED = "not-saved", Failed, "The vault cannot be saved.";

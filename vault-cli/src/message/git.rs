@@ -1,5 +1,6 @@
 //! Words for what goes wrong between a vault and git.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use vault_core::error::EditError;
@@ -10,7 +11,7 @@ use super::catalogue::{self as kinds};
 use super::session;
 use super::text::{caused, word};
 use crate::escape::{counted, quoted, quoted_path};
-use crate::failure::GitFailure;
+use crate::failure::{GitFailure, Stopped};
 
 /// What is said.
 pub(super) fn message(failure: &GitFailure) -> Message {
@@ -44,7 +45,11 @@ pub(super) fn message(failure: &GitFailure) -> Message {
         ),
         GitFailure::Parents { commit, parents } => Message::new(
             kinds::COMMIT_NOT_FOUND,
-            format!("commit {} has {parents} parents: it is not clear what it changed", quoted(commit)),
+            format!(
+                "commit {} has {}: it is not clear what it changed",
+                quoted(commit),
+                counted(*parents, "parent", "parents")
+            ),
         )
         .hint("name the parent to compare with: --mainline 1"),
         GitFailure::NoVaultAt { commit, path } => Message::new(
@@ -55,7 +60,7 @@ pub(super) fn message(failure: &GitFailure) -> Message {
             kinds::MERGE_NEEDS_KEY,
             format!("cannot merge {} as text: both sides changed the same part of it", quoted_path(path)),
         )
-        .hint("somebody who can open the vault settles it with: vault merge")
+        .hint("somebody who can open the vault settles it with: vault merge; a cherry-pick with: vault pick COMMIT; a revert with: vault revert COMMIT")
         .hint("to have both sides as they were: git merge --abort, or the same for a rebase or cherry-pick"),
         GitFailure::Merge { path, error } => merge(path, error),
         GitFailure::Pick { path, commit, error } => pick(path, commit, error),
@@ -102,6 +107,22 @@ pub(super) fn message(failure: &GitFailure) -> Message {
     }
 }
 
+/// How to go on where git stopped in the middle of what is no merge.
+pub(super) fn stopped(mut message: Message, at: Stopped, file: &OsStr) -> Message {
+    let (theirs, ours, head) = match at {
+        Stopped::CherryPick => ("git cherry-pick", "vault pick", "CHERRY_PICK_HEAD"),
+        Stopped::Revert => ("git revert", "vault revert", "REVERT_HEAD"),
+    };
+    let file = word(&file.to_string_lossy());
+    message.hints = vec![
+        format!(
+            "{theirs} stopped here; do it with the key: {ours} {head}; then: git add {file}, and {theirs} --continue"
+        ),
+        format!("or give it up with: {theirs} --abort"),
+    ];
+    message
+}
+
 fn file(path: &Path) -> String {
     word(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy())
 }
@@ -125,8 +146,11 @@ fn merge(path: &Path, error: &MergeError) -> Message {
             kinds::NOT_A_MERGE,
             format!("cannot merge {vault}: this is a cherry-pick or a revert, and one side lacks what it builds on"),
         )
-        .hint("do it with the key: git cherry-pick --abort and vault pick COMMIT, or git revert --abort and vault revert COMMIT")
-        .hint("or merge the whole branch"),
+        .hint(format!(
+            "do it with the key: vault pick COMMIT, or for a revert vault revert COMMIT; then: git add {}, and go on as \"git status\" says",
+            file(path)
+        ))
+        .hint("or give it up with: git cherry-pick --abort, or git revert --abort; and merge the whole branch"),
         MergeError::BothRestarted => refused("both sides restarted their log (compact, rotate) since they parted".to_owned())
             .hint("go back with: git merge --abort; take the side that is to go on, and do the other's changes again: vault --file THEIRS log, vault set"),
         MergeError::HistoryCut => refused("one side restarted its log, and no longer says what it had changed before".to_owned())

@@ -150,14 +150,9 @@ pub(super) fn older(path: &Path, generation: u64, seen: u64, changing: bool) -> 
     } else {
         format!("{it} lacks changes that were seen here (generation {generation}, seen {seen})")
     };
-    let message = Message::new(kinds::ROLLED_BACK, text);
-    // Before a change is refused, the warning has said this.
-    let message = if changing {
-        message
-    } else {
-        message.hint("a checkout or a reset to an older commit does this, and a restored backup; so does whoever withholds changes, or has a master key that was rotated away")
-    };
-    message.hint("if it is meant, say so with: --allow-rollback")
+    Message::new(kinds::ROLLED_BACK, text)
+        .hint("a checkout or a reset to an older commit does this, and a restored backup; so does whoever withholds changes, or has a master key that was rotated away")
+        .hint("if it is meant, say so with: --allow-rollback")
 }
 
 /// What is said when this machine cannot remember a vault.

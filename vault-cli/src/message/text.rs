@@ -21,6 +21,7 @@ use crate::sys::revisions::GitError;
 /// What is said about a failure.
 pub(super) fn message(failure: &Failure) -> Message {
     match failure {
+        Failure::Stopped { failure, at, file } => git::stopped(message(failure), *at, file),
         Failure::Usage(error) => usage::message(error),
         Failure::SecretInArgv { name } => secret_in_argv(name),
         Failure::UnknownOptionOfSet => {
@@ -193,14 +194,8 @@ pub(super) fn message(failure: &Failure) -> Message {
         Failure::Slot(failure) => slots::message(failure),
         Failure::Source(failure) => source::message(failure),
         Failure::Revision(error) => revision(error),
-        Failure::ConflictsLeft { path, names } => {
-            let names: Vec<_> = names.iter().map(|name| quoted(name)).collect();
-            let message = Message::new(
-                kinds::IN_CONFLICT,
-                format!("{} has entries in conflict: {}", quoted_path(path), names.join(", ")),
-            );
-            message.hint("settle each with: vault resolve NAME; then add the file again")
-        }
+        Failure::ConflictsLeft { path, names } => in_conflict(path, names)
+            .hint("settle each with: vault resolve NAME; then add the file again"),
         Failure::LeaksFound(count) => Message::new(
             kinds::LEAK_FOUND,
             format!("{count} {} of values of the vault found", if *count == 1 { "copy" } else { "copies" }),
@@ -229,6 +224,8 @@ pub(super) fn warning(warning: &Warning) -> Message {
             kinds::ENTRY_EXPIRED,
             format!("{} expired on {}", quoted(name), crate::time::shown(*expires)),
         ),
+        Warning::InConflict { path, names } => in_conflict(path, names)
+            .hint("see both values with: vault show NAME; settle each with: vault resolve NAME"),
         Warning::SameItem { service, entries } => {
             let others: Vec<_> = entries[1..].iter().map(|name| quoted(name)).collect();
             let what = format!("the same user of {} is in {}, too", quoted(service), others.join(", "));
@@ -263,6 +260,15 @@ pub(super) fn warning(warning: &Warning) -> Message {
         )
         .hint(format!("add it yourself: {line}")),
     }
+}
+
+fn in_conflict(path: &std::path::Path, names: &[String]) -> Message {
+    let shown: Vec<_> = names.iter().map(|name| quoted(name)).collect();
+    Message::new(
+        kinds::IN_CONFLICT,
+        format!("{} has entries in conflict: {}", quoted_path(path), shown.join(", ")),
+    )
+    .parts(names)
 }
 
 fn revision(error: &GitError) -> Message {

@@ -91,16 +91,27 @@ fn age_is_counted_from_the_last_change() {
 
 #[test]
 fn another_vault_is_seen_by_its_id() {
-    let rules = policy("vault-id = \"0123456789abcdef0123456789abcdef\"");
-    let right =
-        [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef];
-    assert!(rules.of_vault(right, NO_SLOTS).is_empty());
-    assert_eq!(rules.of_vault([7; 16], NO_SLOTS).len(), 1);
+    let id = |uuid: u8, key: u8| VaultId { uuid: [uuid; 16], commitment: [key; 32] };
+    let broken = |rules: &Policy, id: VaultId| rules.of_vault(id, NO_SLOTS);
+    let uuid = "07".repeat(16);
+    let rules = policy(&format!("vault-id = \"{uuid}\""));
+    // Without the commitment, under whatever master key.
+    assert!(broken(&rules, id(7, 1)).is_empty() && broken(&rules, id(7, 2)).is_empty());
+    assert_eq!(broken(&rules, id(8, 1)), [format!("the vault's id is {}, not {uuid}", "08".repeat(16))]);
+    let rules = policy(&format!("vault-id = \"{}\"", id(7, 1)));
+    assert!(broken(&rules, id(7, 1)).is_empty());
+    for other in [id(7, 2), id(8, 1)] {
+        assert_eq!(broken(&rules, other), [format!("the vault's id is {other}, not {}", id(7, 1))]);
+    }
+    for wrong in [&uuid[1..], &format!("{uuid}:"), &format!("{uuid}:{uuid}"), &uuid.replace('7', "A"), ""] {
+        let text = format!("version = 1\nvault-id = \"{wrong}\"");
+        assert!(Policy::parse(Path::new("vault.toml"), text.as_bytes()).is_err(), "{wrong}");
+    }
 }
 
 #[test]
 fn what_is_required_and_missing_is_named() {
     let rules = policy("[slots]\nrequired-kinds = [\"recovery\"]\nrequired-recipients = [\"age1abc\"]");
-    let broken = rules.of_vault([0; 16], NO_SLOTS);
+    let broken = rules.of_vault(VaultId { uuid: [0; 16], commitment: [0; 32] }, NO_SLOTS);
     assert_eq!(broken, ["there is no slot of the kind \"recovery\"", "there is no slot for \"age1abc\""]);
 }

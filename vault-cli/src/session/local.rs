@@ -370,7 +370,7 @@ impl Local {
     /// Fails if the vault, or a name that these changes give, is against the rules beside the vault.
     fn obey(&self, vault: &UnlockedVault, changes: &[Change]) -> Result<(), SessionError> {
         let rules = Policy::beside(&self.path).map_err(SessionError::Policy)?;
-        let mut broken = rules.of_vault(vault.header().uuid, vault.slots());
+        let mut broken = rules.of_vault(vault.id(), vault.slots());
         broken.extend(changes.iter().filter_map(|change| match change {
             Change::Set { name, .. } | Change::Rename { to: name, .. } | Change::Copy { to: name, .. } => {
                 rules.of_name(name.as_str())

@@ -30,6 +30,7 @@ pub(crate) struct PathPins {
     /// As it was named, and without links if that is another path.
     places: Vec<Place>,
     terms: Terms,
+    purpose: Purpose,
     standing: Option<Standing>,
     since: Option<u64>,
 }
@@ -55,6 +56,16 @@ pub(crate) struct Terms {
     pub(crate) named_by_key: bool,
     /// Seconds since 1970.
     pub(crate) now: u64,
+}
+
+/// What a vault is opened for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// An older state is read, with a warning.
+    #[default]
+    Read,
+    /// An older state is refused at once, before anybody types a value for it.
+    Change,
 }
 
 /// Why nothing is remembered.
@@ -133,9 +144,16 @@ impl PathPins {
         let named = absolute(path);
         let real = named.canonicalize().ok().filter(|real| *real != named);
         let places = [Some(named), real].into_iter().flatten().map(Place::of).collect();
-        let mut pins = Self { folder, places, terms, standing: None, since: None };
+        let purpose = Purpose::default();
+        let mut pins = Self { folder, places, terms, purpose, standing: None, since: None };
         pins.read_again();
         pins
+    }
+
+    /// Says what the vault is opened for.
+    pub(crate) fn for_purpose(mut self, purpose: Purpose) -> Self {
+        self.purpose = purpose;
+        self
     }
 
     fn read_again(&mut self) {
@@ -239,7 +257,7 @@ impl PathPins {
     /// Remembers what was compared, and says what there is to say of it.
     ///
     /// # Errors
-    /// [`SessionError::Pin`] as for [`PathPins::keep`]; warnings, with `--strict`.
+    /// [`SessionError::Pin`] as for [`PathPins::keep`], and of an older state that is to be changed; warnings, with `--strict`.
     pub(crate) fn settle(
         &mut self,
         path: &Path,
@@ -258,6 +276,9 @@ impl PathPins {
             voice.warn(Warning::SlotsChanged(path.to_owned(), seen.news))?;
         }
         if let Some((generation, seen)) = seen.older {
+            if self.purpose == Purpose::Change {
+                return Err(SessionError::pin(path, PinError::Older { generation, seen }).into());
+            }
             voice.warn(Warning::OlderThanSeen { path: path.to_owned(), generation, seen })?;
         }
         Ok(())

@@ -75,9 +75,8 @@ impl Local {
         }
         // What was against the rules before may be mended one slot at a time; nothing may be added to it.
         let rules = Policy::beside(&self.path).map_err(SessionError::Policy)?;
-        let uuid = vault.header().uuid;
-        let before = rules.of_vault(uuid, vault.slots());
-        let mut broken = rules.of_vault(uuid, edit.slots());
+        let before = rules.of_vault(vault.id(), vault.slots());
+        let mut broken = rules.of_vault(vault.id(), edit.slots());
         broken.retain(|one| !before.contains(one));
         obey(&self.path, &rules, broken)?;
         let random = &mut vault_core::crypto::random::SystemRandom;

@@ -157,7 +157,7 @@ impl Target {
         names: impl IntoIterator<Item = &'n EntryName>,
     ) -> Result<(), Failure> {
         self.check_pins(here, Rollback::Refused)?;
-        let mut broken = self.rules.of_vault(here.header().uuid, here.slots());
+        let mut broken = self.rules.of_vault(here.id(), here.slots());
         broken.extend(names.into_iter().filter_map(|name| self.rules.of_name(name.as_str())));
         Ok(obey(&self.path, &self.rules, broken)?)
     }
@@ -180,8 +180,8 @@ impl Target {
         ours: &LockedVault,
         merged: &LockedVault,
     ) -> Result<(), SessionError> {
-        let before = self.rules.of_vault(ours.header().uuid, ours.slots());
-        let after = self.rules.of_vault(merged.header().uuid, merged.slots());
+        let before = self.rules.of_vault(ours.id(), ours.slots());
+        let after = self.rules.of_vault(merged.id(), merged.slots());
         obey(&self.path, &self.rules, worse(after, &before))
     }
 
@@ -207,7 +207,7 @@ impl Target {
     /// # Errors
     /// [`SessionError::Verify`].
     pub(crate) fn standing(&self, vault: &UnlockedVault) -> Result<Standing, SessionError> {
-        let mut broken = self.rules.of_vault(vault.header().uuid, vault.slots());
+        let mut broken = self.rules.of_vault(vault.id(), vault.slots());
         if self.rules.concern_entries() {
             let all = vault.list().map_err(|error| SessionError::Verify(self.path.clone(), error))?;
             broken.extend(all.iter().filter_map(|meta| self.rules.of_name(meta.name.as_str())));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::context::SECRET_VARIABLES;
-use crate::failure::GitFailure;
+use crate::failure::{GitFailure, Stopped};
 
 /// Git, run in one folder.
 pub(crate) struct Git {
@@ -85,6 +85,25 @@ impl Git {
     /// [`GitFailure::NotStarted`].
     pub(crate) fn asked_text<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Result<Option<String>, GitFailure> {
         Ok(self.asked(arguments)?.map(|text| text.to_string_lossy().into_owned()))
+    }
+
+    /// What git stopped in the middle of. The commits of a rebase are merged, one after the other.
+    ///
+    /// # Errors
+    /// [`GitFailure::NotStarted`].
+    pub(crate) fn stopped(&self) -> Result<Option<Stopped>, GitFailure> {
+        for folder in ["rebase-merge", "rebase-apply"] {
+            let folder = self.asked(&["rev-parse", "--git-path", folder])?;
+            if folder.is_some_and(|folder| self.folder.join(folder).is_dir()) {
+                return Ok(None);
+            }
+        }
+        for (head, at) in [("CHERRY_PICK_HEAD", Stopped::CherryPick), ("REVERT_HEAD", Stopped::Revert)] {
+            if self.asked(&["rev-parse", "--verify", "--quiet", head])?.is_some() {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
     }
 
     /// The stages of a file in this folder.

@@ -143,11 +143,15 @@ impl Repository {
         Err(GitError::NoFile { revision: commit.map(str::to_owned), path: self.path.clone() })
     }
 
-    /// The commits before `HEAD` that touched the file, oldest first, those of all branches that were merged.
+    /// The commits before `HEAD` that touched the file, oldest first, those of all branches that were merged. None if there is no
+    /// commit yet.
     ///
     /// # Errors
     /// [`GitError::Failed`].
     pub(crate) fn commits(&self) -> Result<Vec<String>, GitError> {
+        if matches!(self.commit("HEAD"), Err(GitError::NoRevision(_))) {
+            return Ok(Vec::new());
+        }
         let mut pathspec = OsString::from(":(top,literal)");
         pathspec.push(&self.path);
         let mut command = self.git();

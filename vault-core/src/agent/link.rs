@@ -44,7 +44,7 @@ pub enum LinkError {
 }
 
 /// What the agent said, for people and programs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Told {
     /// One of docs/messages.md.
     pub id: String,
@@ -56,20 +56,30 @@ pub struct Told {
     pub hints: Vec<String>,
     /// Why.
     pub causes: Vec<String>,
+    /// What the text says, piece by piece.
+    pub parts: Vec<String>,
 }
 
 impl From<message::Error> for Told {
     fn from(error: message::Error) -> Self {
-        let message::Error { id, exit, text, hints, causes } = error;
-        Self { id, exit, text, hints: hints.unwrap_or_default(), causes: causes.unwrap_or_default() }
+        let message::Error { id, exit, text, hints, causes, parts } = error;
+        let [hints, causes, parts] = [hints, causes, parts].map(Option::unwrap_or_default);
+        Self { id, exit, text, hints, causes, parts }
     }
 }
 
 impl From<Told> for message::Error {
     fn from(told: Told) -> Self {
         let some = |list: Vec<String>| (!list.is_empty()).then_some(list);
-        let Told { id, exit, text, hints, causes } = told;
-        Self { id, exit, text, hints: some(hints), causes: some(causes) }
+        let Told { id, exit, mut text, hints, causes, parts } = told;
+        // It has to fit a frame. Half a list would be taken for the whole.
+        let parts = some(parts).filter(|parts| parts.iter().map(String::len).sum::<usize>() <= LONG);
+        if text.len() > LONG {
+            let end = (0..=LONG).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+            text.truncate(end);
+            text.push('…');
+        }
+        Self { id, exit, text, hints: some(hints), causes: some(causes), parts }
     }
 }
 
@@ -575,6 +585,8 @@ fn patience(request: &Request) -> Duration {
     }
 }
 
+/// Bytes of an error's text, and of its parts.
+const LONG: usize = 256 << 10;
 /// For most messages; what is not touched costs no page fault.
 const SMALL_BUFFER: usize = 4 << 10;
 /// For longer ones.

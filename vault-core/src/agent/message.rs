@@ -529,6 +529,8 @@ members! {
         4 hints: Option<Vec<String>>,
         /// Why.
         5 causes: Option<Vec<String>>,
+        /// What the text says, piece by piece.
+        6 parts: Option<Vec<String>>,
     }
 }
 

@@ -39,8 +39,8 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Check, from: &Path, to: &Path) 
     let changes = changes(salvaged, from, to)?;
     let count = changes.len();
     let pages = if count > MANY { Pages::Many } else { Pages::Few };
-    let fresh = slots::fresh(run, to, pages, wanted, changes)?;
-    let durable = init::create(run, to, &fresh)?;
+    let mut fresh = slots::fresh(run, to, pages, wanted, changes)?;
+    let durable = init::create(run, to, &mut fresh)?;
     run.voice.status(&Status::Done(format!(
         "salvaged {} into {}",
         counted(count, "entry", "entries"),

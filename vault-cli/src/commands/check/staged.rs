@@ -9,14 +9,15 @@ use vault_core::vault::{Counts, UnlockFailure};
 
 use super::super::Run;
 use super::super::states::{self, States};
+use super::{Key, in_conflict};
 use crate::context::Reason;
 use crate::failure::Failure;
 use crate::message::Exit;
 use crate::policy::{self, Policy};
-use crate::session::{SessionError, State, obey};
+use crate::session::{SessionError, State, has_passphrase, obey};
 use crate::sys::revisions::{GitError, Objects, Repository};
 
-pub(super) fn run(run: &mut Run<'_>, no_key: bool) -> Result<Exit, Failure> {
+pub(super) fn run(run: &mut Run<'_>, key: Key) -> Result<Exit, Failure> {
     let location = run.location()?;
     let (repository, files) = if matches!(location.reason, Reason::Option | Reason::Variable) {
         let repository = Repository::of(&run.folder, &location.path)?;
@@ -38,7 +39,7 @@ pub(super) fn run(run: &mut Run<'_>, no_key: bool) -> Result<Exit, Failure> {
         // A vault that was named, and that the commit does not have, is not taken for right.
         let text = of_file.content(None)?;
         let rules = policy(&of_file, &path)?;
-        checked.push(check(run, &of_file, text, &rules, no_key)?);
+        checked.push(check(run, &of_file, text, &rules, key)?);
     }
     report(run, &checked)?;
     Ok(Exit::Ok)
@@ -100,20 +101,31 @@ fn check(
     file: &Repository,
     text: Vec<u8>,
     rules: &Policy,
-    no_key: bool,
+    key: Key,
 ) -> Result<Checked, Failure> {
     let path = file.path();
     let state = states::parse(path, text)?;
     let counts = state.vault.check().map_err(|error| SessionError::Format(path.to_owned(), error))?;
-    let broken = rules.of_vault(state.vault.header().uuid, state.vault.slots());
+    let broken = rules.of_vault(state.vault.id(), state.vault.slots());
     obey(path, rules, broken)?;
-    let verified = !no_key && verify(run, file, state, rules)?;
+    let passphrase = has_passphrase(&state.vault);
+    let verified = key != Key::Unwanted && verify(run, file, state, rules, key)?;
+    if key == Key::Needed && !verified {
+        let (path, empty) = (path.to_owned(), run.empty_variable);
+        return Err(SessionError::Locked { path, passphrase, empty }.into());
+    }
     let Counts { entries, seals, .. } = counts;
     Ok(Checked { file: path.to_string_lossy().into_owned(), verified, entries, seals })
 }
 
 /// Whether the key that is there opens the vault; if so, everything has to verify.
-fn verify(run: &mut Run<'_>, file: &Repository, state: State, rules: &Policy) -> Result<bool, Failure> {
+fn verify(
+    run: &mut Run<'_>,
+    file: &Repository,
+    state: State,
+    rules: &Policy,
+    key: Key,
+) -> Result<bool, Failure> {
     let path = file.path();
     let Some(mut states) = States::without_asking(run, path, &file.file(), &state.vault)? else {
         return Ok(false);
@@ -122,10 +134,12 @@ fn verify(run: &mut Run<'_>, file: &Repository, state: State, rules: &Policy) ->
         Ok(number) => number,
         // Of several vaults, not all need to be this person's.
         Err(Failure::Session(error))
-            if matches!(
-                *error,
-                SessionError::Unlock { reason: UnlockFailure::Denied(_), .. } | SessionError::Locked { .. }
-            ) =>
+            if key != Key::Needed
+                && matches!(
+                    *error,
+                    SessionError::Unlock { reason: UnlockFailure::Denied(_), .. }
+                        | SessionError::Locked { .. }
+                ) =>
         {
             return Ok(false);
         }
@@ -134,8 +148,7 @@ fn verify(run: &mut Run<'_>, file: &Repository, state: State, rules: &Policy) ->
     let session = states.state(number);
     session.check(&|_| ())?;
     let entries = session.list()?;
-    let in_conflict: Vec<String> =
-        entries.iter().filter(|meta| meta.in_conflict()).map(|meta| meta.name.as_str().to_owned()).collect();
+    let in_conflict = in_conflict(&entries);
     if !in_conflict.is_empty() {
         return Err(Failure::ConflictsLeft { path: path.to_owned(), names: in_conflict });
     }
@@ -151,7 +164,11 @@ fn report(run: &mut Run<'_>, files: &[Checked]) -> Result<(), Failure> {
         return Ok(());
     }
     Ok(run.output.lines(files.iter().map(|file| {
-        let what = if file.verified { "verifies" } else { "has the right form; it was not unlocked" };
+        let what = if file.verified {
+            "verifies"
+        } else {
+            "has the right form; it was not unlocked, so a conflict in it would not be seen"
+        };
         format!("{}: {what} (entries: {}, seals: {})", file.file, file.entries, file.seals)
     }))?)
 }

@@ -4,14 +4,17 @@
 //! even opened. It runs for every version that git shows, so it never asks, and whatever is wrong is said in a line.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::Path;
 
+use vault_core::crypto::hash::sha256;
 use vault_core::format::entry::{EntryName, Meta};
 use vault_core::format::seal::EntryOp;
 use vault_core::vault::{LockedVault, LogRecord};
 
 use super::super::Run;
 use super::super::log::short;
+use super::super::slot::shortened;
 use super::super::states::States;
 use crate::escape::escaped;
 use crate::failure::Failure;
@@ -61,9 +64,24 @@ fn front(locked: &LockedVault) -> Vec<String> {
         format!("pages {}", header.pages.count()),
     ];
     lines.extend(locked.slots().iter().map(|slot| {
-        format!("slot {} ({}) {}", slot.label.as_str(), slot.kind.name(), slot.recipient.as_str())
+        let recipient = recipient(slot.recipient.as_str());
+        format!("slot {} ({}) {recipient}", slot.label.as_str(), slot.kind.name())
     }));
     lines
+}
+
+/// A recipient may have 2,000 characters. What is left out shows in the digest, so that no other one looks the same.
+fn recipient(text: &str) -> String {
+    let short = shortened(text);
+    if short == text {
+        return short;
+    }
+    let digest = sha256(text.as_bytes()).iter().take(DIGEST).fold(String::new(), |mut digits, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    });
+    format!("{short} (sha256 {digest}…)")
 }
 
 /// What can be seen without a key.
@@ -157,4 +175,6 @@ fn raw(file: &Path) -> Vec<String> {
     std::iter::once(what.to_owned()).chain(markers).collect()
 }
 
+/// Bytes of a digest that are shown: nobody makes two keys that have these in common.
+const DIGEST: usize = 16;
 const MARKERS: [&[u8]; 3] = [b"<<<<<<<", b"=======", b">>>>>>>"];

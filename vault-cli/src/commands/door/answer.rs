@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::message::Exit;
 use crate::output::Binary;
 use crate::prompt::Prompt;
-use crate::session::Session;
+use crate::session::{Purpose, Session};
 
 pub(super) fn run(run: &mut Run<'_>) -> Result<Exit, Failure> {
     let text = run.stdin.claim("the request")?.read(MAX_REQUEST)?;
@@ -29,6 +29,9 @@ pub(super) fn run(run: &mut Run<'_>) -> Result<Exit, Failure> {
     let mut request: BTreeMap<_, _> = request.into_iter().map(|item| (item.name, item.value)).collect();
     // Whoever calls is a library in some program: there is nobody to ask.
     run.prompt = Prompt::never();
+    if request.get("op").is_some_and(|op| op.expose() != b"get") {
+        run.purpose = Purpose::Change;
+    }
     let mut session = run.open_at(&run.own_location()?.path)?;
     let answer = answer(&mut session, &mut request)?;
     run.output.secret(&answer.into_secret(), Binary::Write)?;

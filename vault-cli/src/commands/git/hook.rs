@@ -1,4 +1,6 @@
-//! The pre-commit hook: a file of its own, an entry for the pre-commit framework, or a word on what to add to another's.
+//! The hooks before a commit: files of their own, an entry for the pre-commit framework, or a word on what to add to another's.
+//!
+//! Git runs one hook for commits that somebody makes, and another one for those that `git merge` makes by itself.
 
 use std::path::{Path, PathBuf};
 
@@ -14,15 +16,35 @@ pub(super) fn plan(
     remove: bool,
     plan: &mut Plan,
 ) -> Result<(), Failure> {
+    let Some(hooks) = git.asked(&["rev-parse", "--git-path", "hooks"])? else { return Ok(()) };
+    let hooks = folder.join(PathBuf::from(hooks));
     let framework = top.join(".pre-commit-config.yaml");
     if let Some(text) = read(&framework)? {
         self::framework(&framework, &text, remove, plan);
         if !remove {
+            plan.notes.extend(not_installed(&hooks)?);
             return Ok(());
         }
     }
-    let Some(hooks) = git.asked(&["rev-parse", "--git-path", "hooks"])? else { return Ok(()) };
-    let path = folder.join(PathBuf::from(hooks)).join("pre-commit");
+    // A folder that was named may be shared with other repositories, or be part of this one.
+    let is_shared =
+        git.asked_text(&["config", "--get", "core.hooksPath"])?.is_some_and(|path| !path.is_empty());
+    NAMES.iter().try_for_each(|name| hook(hooks.join(name), is_shared, remove, plan))
+}
+
+/// The framework checks before a merge only where it is told to.
+fn not_installed(hooks: &Path) -> Result<Option<String>, Failure> {
+    let mut options = Vec::new();
+    for name in NAMES {
+        if read(&hooks.join(name))?.is_none() {
+            options.push(format!(" --hook-type {name}"));
+        }
+    }
+    let command = format!("pre-commit install{}", options.concat());
+    Ok((!options.is_empty()).then(|| format!("the framework does its part once it is installed: {command}")))
+}
+
+fn hook(path: PathBuf, is_shared: bool, remove: bool, plan: &mut Plan) -> Result<(), Failure> {
     let existing = read(&path)?;
     let is_ours = existing.as_deref() == Some(HOOK.as_bytes());
     if remove {
@@ -36,9 +58,6 @@ pub(super) fn plan(
         }
         return Ok(());
     }
-    // A folder that was named may be shared with other repositories, or be part of this one.
-    let is_shared =
-        git.asked_text(&["config", "--get", "core.hooksPath"])?.is_some_and(|path| !path.is_empty());
     match existing {
         _ if is_ours => {}
         Some(text) if has(&text, COMMAND) => {}
@@ -115,6 +134,8 @@ fn has(text: &[u8], words: &str) -> bool {
         .any(|line| !line.trim_start().starts_with('#') && line.contains(words))
 }
 
+/// Git's names of them.
+const NAMES: [&str; 2] = ["pre-commit", "pre-merge-commit"];
 const COMMAND: &str = "vault check --staged";
 const HOOK: &str = "#!/bin/sh\n# Written by \"vault git setup\", and removed by \"vault git setup --remove\" if it is as it was written.\nexec vault check --staged\n";
 const EXECUTABLE: u32 = 0o755;

@@ -16,6 +16,7 @@ use crate::cli::{Import, KeyringSource};
 use crate::commands::Run;
 use crate::commands::get::in_memory;
 use crate::doors::sources::{Contents, Desktop, Foreign, Left, Python, PythonPlace, Source};
+use crate::escape::counted;
 use crate::failure::{Failure, SourceFailure};
 use crate::input::{self, Place};
 use crate::message::{Exit, Status, Warning};
@@ -129,7 +130,7 @@ fn read(
     let (voice, name) = (run.voice, source.name());
     let read = source.read(wanted, &mut |count| {
         if count.is_multiple_of(STEP) {
-            voice.transient(&format!("read {count} items of {name}"));
+            voice.transient(&format!("read {} of {name}", counted(count, "item", "items")));
         }
     });
     voice.transient("");
@@ -370,9 +371,10 @@ impl Report {
         if run.global.json {
             run.output.json(self)?;
         }
-        let mut text = format!("imported {} items from {name}", self.imported);
+        let mut text = format!("imported {} from {name}", counted(self.imported, "item", "items"));
         if self.unchanged > 0 {
-            text.push_str(&format!(", {} were there already", self.unchanged));
+            let were = if self.unchanged == 1 { "was" } else { "were" };
+            text.push_str(&format!(", {} {were} there already", self.unchanged));
         }
         if let Some(verified) = self.verified {
             text.push_str(&format!("; read back and compared {verified}"));

@@ -42,8 +42,9 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &SlotAdd) -> Result<Exit, Failur
     if let Some(in_keyring) = &made.in_keyring {
         in_keyring.keep(run)?;
     }
-    let machine_key = wanted.out.write(run, made.machine_key)?;
-    // From here on the slot is stored, even if that may not outlive a power cut: its keys are kept and given out.
+    let (machine_key, file) = wanted.out.write(run, made.machine_key)?;
+    // From here on the slot is stored, even if that may not outlive a power cut: its keys are kept and given out. If it is not
+    // stored, its file goes.
     let (committed, durable) = match session.put_slots(made.slots.into_iter().map(SlotEdit::Add).collect()) {
         Ok(stored) => stored,
         Err(error) => {
@@ -51,6 +52,7 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &SlotAdd) -> Result<Exit, Failur
             return Err(error.into());
         }
     };
+    file.into_iter().chain(wanted.file).for_each(|file| file.stay(run.voice));
 
     for (label, kind) in &added {
         let kind = if label == kind { String::new() } else { format!(" ({kind})") };

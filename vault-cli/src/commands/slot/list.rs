@@ -46,7 +46,7 @@ pub(super) fn run(run: &mut Run<'_>, _: &SlotList) -> Result<Exit, Failure> {
 }
 
 /// Enough of a recipient to tell it from others.
-pub(super) fn shortened(recipient: &str) -> String {
+pub(in crate::commands) fn shortened(recipient: &str) -> String {
     if recipient.len() <= WHOLE {
         return recipient.to_owned();
     }

@@ -9,13 +9,11 @@ use vault_core::keys::recovery::RecoveryCode;
 use vault_core::secret::Secret;
 use zeroize::Zeroize;
 
-use super::out;
+use super::out::KeyFile;
 use crate::commands::Run;
-use crate::escape::quoted_path;
 use crate::failure::{Failure, SlotFailure};
-use crate::message::Status;
 
-/// A new code. Nothing is stored before it was typed back, or written into its file.
+/// A new code, and its file. Nothing is stored before it was typed back, or written.
 ///
 /// # Errors
 /// [`SlotFailure::RecoveryNeedsOut`], [`SlotFailure::RecoveryNotTyped`], [`Failure::NotStored`].
@@ -23,14 +21,12 @@ pub(in crate::commands) fn new_code(
     run: &mut Run<'_>,
     file: Option<&Path>,
     qr: bool,
-) -> Result<RecoveryCode, Failure> {
+) -> Result<(RecoveryCode, Option<KeyFile>), Failure> {
     let code = RecoveryCode::generate(&mut SystemRandom);
     let text = code.to_text();
     if let Some(file) = file {
-        let path = run.folder.join(file);
-        out::write_file(&path, &text)?;
-        run.voice.status(&Status::Done(format!("wrote the recovery code into {}", quoted_path(&path))));
-        return Ok(code);
+        let file = KeyFile::write("the recovery code", run.folder.join(file), &text)?;
+        return Ok((code, Some(file)));
     }
     if !run.prompt.can_ask() {
         return Err(SlotFailure::RecoveryNeedsOut.into());
@@ -41,7 +37,7 @@ pub(in crate::commands) fn new_code(
     let typed = typed.map_err(Failure::asking("the recovery code"))?;
     let same = RecoveryCode::parse(typed.expose())
         .is_ok_and(|typed| typed.passphrase().expose() == code.passphrase().expose());
-    if same { Ok(code) } else { Err(SlotFailure::RecoveryNotTyped.into()) }
+    if same { Ok((code, None)) } else { Err(SlotFailure::RecoveryNotTyped.into()) }
 }
 
 /// What stands on the screen.
