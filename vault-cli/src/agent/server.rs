@@ -173,11 +173,20 @@ impl<'a> Incoming<'a> {
                     if [io::ErrorKind::Interrupted, io::ErrorKind::ConnectionAborted]
                         .contains(&error.kind()) => {}
                 Err(_) => {
-                    self.without_descriptor(server);
+                    // The system wants a descriptor before it looks whether somebody waits. For nobody, nobody is closed: it would be
+                    // the one that was accepted last, and has asked nothing yet.
+                    if self.is_awaited() {
+                        self.without_descriptor(server);
+                    }
                     return;
                 }
             }
         }
+    }
+
+    fn is_awaited(&self) -> bool {
+        let mut ready = [PollFd::new(self.listener, PollFlags::IN)];
+        poll(&mut ready, Some(&rustix::event::Timespec::default())).is_ok_and(|count| count > 0)
     }
 
     /// No descriptor is left: one is got from whoever needs it least, or somebody is told.
