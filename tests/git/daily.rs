@@ -84,6 +84,14 @@ fn without_the_key_a_conflict_is_left_to_somebody_who_has_it() {
     locked.git(&["cherry-pick", "side"]).ends(1).says("a cherry-pick with: vault pick COMMIT");
     desk.vault(&["list"]).ends(6).says("vault pick CHERRY_PICK_HEAD");
     desk.git(&["cherry-pick", "--abort"]).ends(0);
+    // Also where the marks are in a page alone, which opening the vault does not see.
+    desk.git(&["update-ref", "CHERRY_PICK_HEAD", "side"]).ends(0);
+    let good = desk.read("secrets.vault");
+    let vault = desk.folder.join("secrets.vault");
+    std::fs::write(&vault, good.replacen("\npage 080\n", "\n<<<<<<< ours\npage 080\n", 1)).unwrap();
+    desk.vault(&["list"]).ends(6).says("vault pick CHERRY_PICK_HEAD");
+    std::fs::write(&vault, good).unwrap();
+    desk.git(&["update-ref", "-d", "CHERRY_PICK_HEAD"]).ends(0);
     locked.git(&["merge", "--no-edit", "side"]).ends(1).says("somebody who can open the vault");
     // Nobody takes one side for the merge: the file has both, and is refused.
     desk.vault(&["list"]).ends(6).says("vault merge").says("git merge --abort");
