@@ -5,6 +5,7 @@ mod activation;
 mod alike;
 mod crowd;
 mod everyday;
+mod hogs;
 mod home;
 mod lease;
 mod memory;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, FlockOperation, Mode, OFlags, access, flock, mkdir, open, unlink};
+use rustix::fs::{Access, FlockOperation, Mode, OFlags, access, flock, lstat, mkdir, open, unlink};
 use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
@@ -20,6 +20,8 @@ pub(super) struct Bound {
     pub(super) socket: PathBuf,
     /// The socket is a supervisor's, who goes on listening.
     is_passed: bool,
+    /// Device and inode of the socket: another one may be put in its place.
+    identity: Option<(u64, u64)>,
     _lock: File,
 }
 
@@ -88,7 +90,8 @@ impl Bound {
             Err(Unfit::Wrong(why)) => return Err(place.wrong(why).into()),
         }
         let lock = lock_beside(&socket)?;
-        Ok(Self { listener, socket, is_passed: true, _lock: lock })
+        let identity = identity(&socket);
+        Ok(Self { listener, socket, is_passed: true, identity, _lock: lock })
     }
 
     fn at(socket: &Path) -> Result<Self, AgentError> {
@@ -101,16 +104,27 @@ impl Bound {
         }
         let listener =
             UnixListener::bind(socket).map_err(|error| LinkError::System(socket.to_owned(), error))?;
-        Ok(Self { listener, socket: socket.to_owned(), is_passed: false, _lock: lock })
+        let identity = identity(socket);
+        Ok(Self { listener, socket: socket.to_owned(), is_passed: false, identity, _lock: lock })
+    }
+
+    /// Whether the path still leads to this socket.
+    pub(super) fn is_there(&self) -> bool {
+        self.identity.is_some() && self.identity == identity(&self.socket)
     }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        if !self.is_passed {
+        if !self.is_passed && self.is_there() {
             let _ = unlink(&self.socket);
         }
     }
+}
+
+/// Device and inode of what is there.
+fn identity(socket: &Path) -> Option<(u64, u64)> {
+    lstat(socket).ok().map(|stat| (stat.st_dev, stat.st_ino))
 }
 
 /// The lock of whoever listens there.

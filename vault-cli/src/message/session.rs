@@ -385,7 +385,7 @@ fn unlock(path: &Path, failure: &UnlockFailure, slots: &[(String, String)]) -> M
             )
             .hint("name one with: --slot LABEL"),
             UnlockError::NotEnoughMemory => {
-                cannot(kinds::NOT_ENOUGH_MEMORY, "there is not enough memory".to_owned())
+                cannot(kinds::NOT_ENOUGH_MEMORY, "there is not enough memory, or can be no further thread".to_owned())
             }
             UnlockError::OtherVault { .. } => {
                 cannot(kinds::OTHER_VAULT, "the machine key belongs to another vault".to_owned())

@@ -163,10 +163,12 @@ impl Frames {
         Arc::clone(&self.stream)
     }
 
-    /// Whether something came that was not taken yet.
+    /// Whether a whole frame came that was not taken yet.
     #[must_use]
     pub fn has_more(&self) -> bool {
-        self.start < self.end
+        let there = &self.buffer[self.start..self.end];
+        let length = there.first_chunk().map(|prefix| agent::body_length(*prefix).unwrap_or(0));
+        length.is_some_and(|length| there.len() - 4 >= length)
     }
 
     /// The next frame; none if the connection ended between two. It may take its time to begin, up to the stream's own timeout,
