@@ -9,6 +9,7 @@ mod hogs;
 mod home;
 mod lease;
 mod memory;
+mod merging;
 mod named;
 mod pins;
 mod scan;

@@ -13,6 +13,7 @@
 pub mod change;
 pub mod differ;
 pub mod link;
+pub mod merge;
 pub mod message;
 pub mod place;
 
@@ -156,6 +157,14 @@ requests! {
     21 Alternative,
     /// What differs between two states.
     22 Differ,
+    /// Merge two states.
+    23 Merge,
+    /// Do again what one commit did, or undo it.
+    24 Pick,
+    /// Whether one state has all that another one has.
+    25 Covers,
+    /// A state was written at its place.
+    26 Written,
 }
 
 impl Request {

@@ -1,7 +1,9 @@
 //! What the agent does for a client: every request is answered through the session that works without an agent.
 //!
-//! Here: the conversation, which vault is meant, and what is held. `read` gives what is in a vault, `write` changes it.
+//! Here: the conversation, which vault is meant, and what is held. `read` gives what is in a vault, `write` changes it, `merge` makes
+//! one of several states.
 
+mod merge;
 mod read;
 mod write;
 
@@ -343,6 +345,10 @@ impl<'a> Conversation<'a> {
             Request::Open(open) => self.open(&open),
             Request::Log(it) => self.log(&it),
             Request::Differ(it) => self.differ(&it),
+            Request::Merge(it) => self.merge(&it),
+            Request::Pick(it) => self.pick(&it),
+            Request::Covers(it) => self.covers(&it),
+            Request::Written(it) => self.written(&it),
             Request::Compact(compact) => {
                 let pages = match compact.pages {
                     None => None,
@@ -530,7 +536,6 @@ impl<'a> Conversation<'a> {
     }
 
     fn open(&mut self, it: &message::Open) -> Result<(), Refusal> {
-        let (real, _, mut vault, older) = self.vault(&it.vault, None)?;
         let path = it.other.as_ref().map_or_else(|| it.vault.path(), VaultPath::path);
         let other = match (&it.other, self.passed.pop()) {
             (None, None) => None,
@@ -538,31 +543,54 @@ impl<'a> Conversation<'a> {
             (None, Some(file)) if self.passed.is_empty() => Some(store::Snapshot::of_open(file.into())),
             _ => return Err(bad_request("one path or one descriptor")),
         };
-        if let Some(snapshot) = other {
-            let snapshot = snapshot.map_err(|error| SessionError::Store(path.to_owned(), error))?;
-            let locked = LockedVault::open(Arc::new(snapshot))
-                .map_err(|error| SessionError::Format(path.to_owned(), error))?;
-            let opened = locked.unlock_as(&vault).map_err(|still| match still.reason {
-                UnlockFailure::Verify(error) => SessionError::Verify(path.to_owned(), error).into(),
-                _ => told(
-                    "agent-replaced",
-                    4,
-                    "the other file is no state of this vault under the key that the agent holds",
-                ),
-            })?;
-            lock_keys(&opened);
-            vault = Arc::new(opened);
-        }
+        let (real, vault, older) = match other {
+            None => {
+                let (real, _, vault, older) = self.vault(&it.vault, None)?;
+                (real, vault, older)
+            }
+            Some(snapshot) => {
+                // For another state only the key matters: in the file itself, git may have left a conflict.
+                let (real, key) = self.key(&it.vault)?;
+                let snapshot = snapshot.map_err(|error| SessionError::Store(path.to_owned(), error))?;
+                let locked = LockedVault::open(Arc::new(snapshot))
+                    .map_err(|error| SessionError::Format(path.to_owned(), error))?;
+                let opened = locked.unlock_as(&key).map_err(|still| match still.reason {
+                    UnlockFailure::Verify(error) => SessionError::Verify(path.to_owned(), error).into(),
+                    _ => told(
+                        "agent-replaced",
+                        4,
+                        "the other file is no state of this vault under the key that the agent holds",
+                    ),
+                })?;
+                lock_keys(&opened);
+                (real, Arc::new(opened), None)
+            }
+        };
         let facts = facts(&vault, older);
-        let state = self.keep(&real, |open| {
+        let state = self.keep_open(&real, vault)?;
+        self.result(&message::Opened { state, facts })
+    }
+
+    /// The key of the vault that is named: its state that was read last, whatever stands there now.
+    fn key(&self, path: &VaultPath) -> Result<(PathBuf, Arc<UnlockedVault>), Refusal> {
+        let path = path.path();
+        let Some((real, held)) = self.server.find(path) else { return Err(locked(path, "this vault")) };
+        self.connection.is_about(&real);
+        let vault = held.last().ok_or_else(|| locked(path, "this vault"))?;
+        held.touch(&Reading::now());
+        Ok((real, vault))
+    }
+
+    /// Keeps a state readable, and gives its number.
+    fn keep_open(&self, real: &Path, vault: Arc<UnlockedVault>) -> Result<u64, Refusal> {
+        self.keep(real, |open| {
             if open.states.len() >= STATES {
                 return Err(told("agent-busy", 7, "too many states are open on this connection"));
             }
             let state = open.next();
-            open.states.insert(state, (real.clone(), vault));
+            open.states.insert(state, (real.to_owned(), vault));
             Ok(state)
-        })?;
-        self.result(&message::Opened { state, facts })
+        })
     }
 }
 

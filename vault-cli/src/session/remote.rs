@@ -1,5 +1,7 @@
 //! The vault in the agent: the client's side of a session.
 
+mod together;
+
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +21,7 @@ use vault_core::vault::diff::{self, Difference};
 use vault_core::vault::edit::{NewValue, Outcome, Pick};
 use vault_core::vault::{Counts, LogRecord, LongValue, Value};
 
+pub(crate) use self::together::FromAgent;
 use super::{Change, Committed, Expect, Facts, Log, Opened, Session, SessionError};
 use crate::sys::folder::NamelessFile;
 
@@ -71,16 +74,7 @@ impl Remote {
             Err(error) if error.is_locked() => return Ok(None),
             other => other?,
         };
-        Ok(Some(Self {
-            link: Arc::clone(&self.link),
-            places: self.places.clone(),
-            vault: self.vault.clone(),
-            path: self.path.clone(),
-            author: self.author.clone(),
-            facts: opened.facts,
-            state: Some(opened.state),
-            attached: 0,
-        }))
+        Ok(Some(self.other(opened)))
     }
 
     /// How this state differs from an older one. None if one of them is no state.

@@ -118,7 +118,11 @@ pub struct Frames {
     buffer: Zeroizing<Vec<u8>>,
     start: usize,
     end: usize,
+    /// How many bytes came, ever.
+    came: u64,
+    /// What was passed, with the last of so many bytes.
     descriptors: Vec<OwnedFd>,
+    passed_until: u64,
 }
 
 /// A frame that came.
@@ -148,7 +152,7 @@ impl Frames {
     #[must_use]
     pub fn of(stream: Arc<UnixStream>) -> Self {
         let buffer = Zeroizing::new(vec![0; SMALL_BUFFER]);
-        Self { stream, buffer, start: 0, end: 0, descriptors: Vec::new() }
+        Self { stream, buffer, start: 0, end: 0, came: 0, descriptors: Vec::new(), passed_until: 0 }
     }
 
     /// The connection.
@@ -223,7 +227,14 @@ impl Frames {
         if waited {
             self.stream.set_read_timeout(None)?;
         }
-        Ok(Some(Frame { body: Secret::from(body), descriptors: std::mem::take(&mut self.descriptors) }))
+        Ok(Some(Frame { body: Secret::from(body), descriptors: self.passed() }))
+    }
+
+    /// What was passed with the frame that was taken last. The system ends a read where that ends with which something was passed;
+    /// but frames that came before may be in the same read.
+    fn passed(&mut self) -> Vec<OwnedFd> {
+        let taken = self.came - (self.end - self.start) as u64;
+        if taken < self.passed_until { Vec::new() } else { std::mem::take(&mut self.descriptors) }
     }
 
     /// Moves what there is of a frame's body to it: nothing of it stays in the buffer, where the connection would keep it.
@@ -249,10 +260,12 @@ impl Frames {
             let mut parts = [IoSliceMut::new(&mut self.buffer[self.end..])];
             match recvmsg(&self.stream, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
                 Ok(received) => {
+                    self.came += received.bytes as u64;
                     for message in control.drain() {
                         if let RecvAncillaryMessage::ScmRights(descriptors) = message {
                             let room = MAX_DESCRIPTORS - self.descriptors.len();
                             self.descriptors.extend(descriptors.take(room));
+                            self.passed_until = self.came;
                         }
                     }
                     self.end += received.bytes;
@@ -525,15 +538,27 @@ pub fn first(places: &Places) -> Result<Option<Link>, LinkError> {
 /// is known: it must be something that changes nothing.
 ///
 /// # Errors
-/// As [`ask_all`], except that an agent does not hold it.
+/// As [`find_with`].
 pub fn find(
     places: &Places,
     vault: &VaultPath,
     next: Option<&Request>,
 ) -> Result<Option<(Link, message::Facts)>, LinkError> {
     let request = Request::Use(Use { vault: vault.clone() });
+    find_with(places, |link| link.call_before(&request, next))
+}
+
+/// The first agent that does not say to this question that it does not hold the vault, with its answer; none if all do. The question
+/// must be one that may be asked twice.
+///
+/// # Errors
+/// As [`ask_all`], except that an agent does not hold it.
+pub fn find_with<T>(
+    places: &Places,
+    mut ask: impl FnMut(&mut Link) -> Result<T, LinkError>,
+) -> Result<Option<(Link, T)>, LinkError> {
     for place in places.all() {
-        match ask_at(places, place, |link| link.call_before(&request, next)) {
+        match ask_at(places, place, &mut ask) {
             Ok(None) => {}
             Err(error) if error.is_locked() => {}
             found => return found,
@@ -600,3 +625,39 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub const PROMPT: Duration = Duration::from_secs(15);
 /// Before it is looked for again.
 const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_millis(20), Duration::from_millis(200)];
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn what_is_passed_goes_with_its_own_frame_whatever_came_before_in_the_same_read() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let frame = [0, 0, 0, 1, 7];
+        let pass = |bytes: &[u8]| {
+            let file = File::open("/dev/null").unwrap();
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let files = [file.as_fd()];
+            control.push(SendAncillaryMessage::ScmRights(&files));
+            assert_eq!(
+                sendmsg(&here, &[IoSlice::new(bytes)], &mut control, SendFlags::empty()),
+                Ok(bytes.len())
+            );
+        };
+        (&here).write_all(&[frame, frame].concat()).unwrap();
+        pass(&frame);
+        (&here).write_all(&frame).unwrap();
+        pass(&frame[..2]);
+        (&here).write_all(&[&frame[2..], &frame[..]].concat()).unwrap();
+        drop(here);
+        let mut frames = Frames::of(Arc::new(there));
+        let mut passed = Vec::new();
+        while let Ok(Some(frame)) = frames.next(None) {
+            passed.push(frame.descriptors.len());
+        }
+        assert_eq!(passed, [0, 0, 1, 0, 1, 0]);
+    }
+}
