@@ -214,6 +214,26 @@ fn an_agent_that_is_stopped_ends_whoever_does_not_read_the_answer() {
     ends_within(pid, Duration::from_secs(9));
 }
 
+#[test]
+fn who_unlocks_while_an_agent_ends_waits_for_the_next_one() {
+    let agent = AgentHome::new();
+    agent.unlock();
+    agent.vault(["set", "--raw", "large"]).stdin("x".repeat(4 << 20)).ok();
+    let pid = agent.pid();
+    let mut client = agent.connect();
+    let handle = opened(&agent, &mut client, "large");
+    for _ in 0..16 {
+        client.send(&Request::Read(Read { handle }));
+    }
+    thread::sleep(Duration::from_millis(300));
+    // Whoever does not take its answer has five seconds.
+    let kill = std::process::Command::new("kill").arg(pid.to_string()).status().unwrap();
+    assert!(kill.success());
+    agent.unlock();
+    assert_ne!(agent.pid(), pid);
+    drop(client);
+}
+
 /// Bytes that wait to be read, when there come no more.
 fn settled(stream: &UnixStream) -> u64 {
     let mut before = 0;
