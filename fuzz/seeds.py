@@ -62,7 +62,9 @@ def agent_messages():
         [11, {1: vault, 2: "ann", 3: changes}], [11, {1: vault, 2: "ann"}], [12, {1: changes}], [13, {1: vault, 2: 1 << 30}],
         [14, {1: b"part"}], [14, {1: b""}], [15, {1: 3}], [16, {1: 3, 2: 7}], [17, {1: vault}], [18, {1: vault, 2: b"/tmp/older.vault"}],
         [19, {1: vault, 2: "ann", 3: 4096}], [20, {1: vault}], [21, {1: vault, 2: 7, 3: name, 4: 0, 5: "secret"}],
-        [22, {1: vault, 2: 7, 3: 8}], [40, {}],
+        [22, {1: vault, 2: 7, 3: 8}], [23, {1: vault, 2: "ann", 3: 7, 4: 8}], [23, {1: vault, 2: "ann", 3: 7, 4: 8, 5: 9}],
+        [24, {1: vault, 2: "ann", 3: 7, 4: 8, 5: 9, 6: "pick 0123456789ab"}], [24, {1: vault, 2: "", 3: 7, 4: 8, 5: 9, 6: "x", 7: True}],
+        [25, {1: vault, 2: 7, 3: 8}], [26, {1: vault, 2: 7}], [40, {}],
     ]
     record = [b"\2" * 16, 2, [b"\1" * 16], False, True, cbor({1: 1, 2: "ann", 4: [{1: 0, 2: name, 4: ["secret"]}]})]
     results = [
@@ -70,6 +72,7 @@ def agent_messages():
         {1: meta, 2: b"s"}, {1: meta, 2: [3, 700_000]}, {1: [meta, meta]}, {1: [[meta, {"file": [70_000], "secret": b"s"}]]},
         {1: [0, 1], 2: 58}, {1: 3, 2: 700_000}, {1: b"part"}, {1: 7, 2: facts}, {1: 100, 2: 1, 3: 57, 4: 300_000},
         {1: [{1: name, 2: 2, 3: "old", 4: {"pin": 0, "secret": 2}, 5: {"url": 1}, 6: 0, 7: 1}, {1: "z", 2: 1}]},
+        {1: b"vault/1 "}, {2: [name, "other"]}, {3: [name]}, {1: 7, 2: facts, 3: True, 4: True}, {1: 7, 2: facts}, {1: True}, {1: False},
         {1: [[b"\2" * 16, "me"]]}, {1: b"".join(cbor(record) for _ in range(2))}, {1: 1, 99: [None, "not known"]},
     ]
     error = {1: "agent-locked", 2: 4, 3: "the agent does not hold this vault", 4: ["vault unlock"], 5: ["why"], 6: ["first", "second"]}

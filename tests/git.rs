@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 mod daily;
 mod guards;
+mod held;
 mod histories;
 mod hook;
 mod keyed;

@@ -4,9 +4,8 @@
 use libfuzzer_sys::fuzz_target;
 use minicbor::{Decode, Encode};
 use vault_core::agent::message::{
-    AgentStatus, Attached, Checked, Chunk, Committed, DifferencesPart, Done, EntriesPart, Error, Facts, Got, Locked, LogEntry,
-    LogLabels,
-    LogPiece, Metas, Opened, Progress, Welcome,
+    AgentStatus, Attached, Checked, Chunk, Committed, Covered, DifferencesPart, Done, EntriesPart, Error, Facts, Got, Locked,
+    LogEntry, LogLabels, LogPiece, Made, MadePart, Metas, Opened, Progress, Welcome,
 };
 use vault_core::agent::{self, FrameError, ReplyKind, Request};
 
@@ -47,6 +46,7 @@ fn every_content(bytes: &[u8]) {
     content::<Checked>(bytes);
     content::<Chunk>(bytes);
     content::<Committed>(bytes);
+    content::<Covered>(bytes);
     content::<DifferencesPart>(bytes);
     content::<Done>(bytes);
     content::<EntriesPart>(bytes);
@@ -56,6 +56,8 @@ fn every_content(bytes: &[u8]) {
     content::<Locked>(bytes);
     content::<LogLabels>(bytes);
     content::<LogPiece>(bytes);
+    content::<Made>(bytes);
+    content::<MadePart>(bytes);
     content::<Metas>(bytes);
     content::<Opened>(bytes);
     content::<Progress>(bytes);

@@ -112,6 +112,11 @@ impl Client {
         self.stream.write_all(frame.expose()).unwrap();
     }
 
+    /// Kind and content of the next frame.
+    pub(crate) fn reply(&mut self) -> (ReplyKind, Secret) {
+        reply(&mut self.stream)
+    }
+
     /// The connection, to do nothing more with it.
     pub(crate) fn into_stream(self) -> UnixStream {
         self.stream

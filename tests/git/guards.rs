@@ -189,3 +189,46 @@ fn who_has_a_slot_on_one_side_only_can_merge_both() {
         assert_eq!(new.get("entry/0"), "changed-there");
     }
 }
+
+#[test]
+fn a_merge_is_held_against_the_generation_of_a_machine_key() {
+    let team = Team::with_identity();
+    let desk = team.desk();
+    on_side(&desk, &|| desk.set("entry/0", "changed-there"));
+    desk.save("entry/0", "changed-here");
+    desk.git(&["branch", "-q", "old"]).ends(0);
+    desk.save("entry/1", "changed-later");
+    desk.save("entry/1", "changed-again");
+    // It names the generation of the vault that it was made for.
+    desk.vault(&["slot", "add", "--machine", "--label", "ci", "--out", "../ci", "--yes"]).ends(0);
+    desk.commit("a machine");
+    desk.git(&["checkout", "-q", "old"]).ends(0);
+    desk.git(&["-c", "merge.vault.driver=false", "merge", "--no-edit", "side"]).ends(1);
+    let before = desk.read("secrets.vault");
+    let keys = ["--identity", "../age.key", "--machine-key-file", "../ci"];
+    let merge = [&["merge"][..], &keys].concat();
+    desk.vault(&merge).ends(6).says("older than its machine key").says("--allow-rollback");
+    assert_eq!(desk.read("secrets.vault"), before);
+    desk.vault(&[&merge[..], &["--allow-rollback"]].concat()).ends(7).says("\"entry/0\"");
+}
+
+#[test]
+fn what_is_stored_is_remembered_even_if_its_folder_cannot_be_synced() {
+    let team = Team::new();
+    let desk = team.desk();
+    on_side(&desk, &|| desk.set("entry/0", "changed-there"));
+    desk.save("entry/1", "changed-here");
+    let text = desk.git(&["show", "side:secrets.vault"]).ends(0).stdout;
+    std::fs::write(desk.folder.join("theirs"), text).unwrap();
+    let folder = desk.folder.to_str().unwrap();
+    let unsynced = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", folder, "-e", "inject=fsync:error=EIO"];
+    for verb in [&["merge", "secrets.vault", "theirs"][..], &["pick", "side"]] {
+        desk.vault(&["list"]).ends(0);
+        desk.vault_under(&unsynced, verb).ends(1).says("may not survive a power cut");
+        desk.is_good();
+        // Nobody has read it; and yet that it was taken back is seen.
+        desk.git(&["checkout", "--", "secrets.vault"]).ends(0);
+        desk.vault(&["list"]).ends(0).says(OLDER);
+        std::fs::remove_dir_all(team.path("home/.local")).unwrap();
+    }
+}

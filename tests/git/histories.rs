@@ -6,7 +6,7 @@ use vault_core::format::front::Pages;
 
 use super::failures;
 use super::model::State;
-use super::repo::Repo;
+use super::repo::{Driver, Repo};
 use super::world::World;
 
 /// What happened in all histories.
@@ -238,9 +238,16 @@ fn history(seed: u64, figures: &Figures) -> Result<(), String> {
     let entries = if rng.one_in(3) { 3 + rng.below(148) } else { 3 + rng.below(30) };
     let pages = if rng.one_in(12) { Pages::Many } else { Pages::Few };
     let (world, first) = World::new(seed, pages, entries);
-    let driver = seed.is_multiple_of(4);
-    let repo = if driver { Repo::with_driver(&first, world.identity.expose()) } else { Repo::new(&first) };
-    let mut walk = Walk { repo, world, figures, driver };
+    let driver = match seed % 8 {
+        0 => Some(Driver::Held),
+        4 => Some(Driver::Keyed),
+        _ => None,
+    };
+    let repo = match driver {
+        Some(driver) => Repo::with_driver(&first, world.identity.expose(), driver),
+        None => Repo::new(&first),
+    };
+    let mut walk = Walk { repo, world, figures, driver: driver.is_some() };
     let mut budget = 50;
     let mut state = first;
     for _ in 0..=walk.world.rng.below(3) {

@@ -17,7 +17,8 @@ pub(super) struct Team {
 pub(super) struct Desk<'t> {
     pub(super) team: &'t Team,
     pub(super) folder: PathBuf,
-    /// The variable and the file that it names; nothing for somebody who cannot open the vault.
+    /// The variable and the file that it names, if there is such a file; nothing for somebody who cannot open the vault, nor reaches
+    /// the agent.
     key: Option<(&'static str, &'static str)>,
 }
 
@@ -55,6 +56,23 @@ impl Team {
         let recipient = team.age_identity(AGE);
         team.desk().vault(&["init", "--age", &recipient]).ends(0);
         team.begun()
+    }
+
+    /// The same with a vault for a passphrase, which an agent holds: nothing else has a key.
+    pub(super) fn with_agent() -> Self {
+        let team = Self::empty();
+        std::fs::create_dir(team.path(RUNTIME)).unwrap();
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(team.path(RUNTIME), private).unwrap();
+        std::fs::write(team.path("passphrase"), "correct horse battery staple 9931").unwrap();
+        team.desk().vault(&["init", "--kdf-memory", "19MiB", "--passphrase-file", "../passphrase"]).ends(0);
+        team.unlock();
+        team.begun()
+    }
+
+    /// Has the agent hold the vault.
+    pub(super) fn unlock(&self) {
+        self.desk().vault(&["unlock", "--passphrase-file", "../passphrase"]).ends(0);
     }
 
     fn begun(self) -> Self {
@@ -118,6 +136,16 @@ impl Team {
 
 const MACHINE: (&str, &str) = ("VAULT_MACHINE_KEY_FILE", "key");
 const AGE: &str = "age.key";
+const RUNTIME: &str = "run";
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        if self.path(RUNTIME).exists() {
+            // Nothing is to be learned from it when a test fails.
+            let _ = self.desk().run(&program(), &["agent", "stop"]);
+        }
+    }
+}
 
 fn program() -> PathBuf {
     vault_folder().expect("the vault program is not built: cargo build --workspace --bins").join("vault")
@@ -149,6 +177,9 @@ impl Desk<'_> {
         if let Some((variable, file)) = self.key.filter(|(_, file)| self.team.path(file).exists()) {
             command.env(variable, self.team.path(file));
         }
+        if self.key.is_some() && self.team.path(RUNTIME).exists() {
+            command.env("XDG_RUNTIME_DIR", self.team.path(RUNTIME));
+        }
         command.stdin(Stdio::null()).output().unwrap()
     }
 
@@ -163,6 +194,13 @@ impl Desk<'_> {
 
     pub(super) fn git(&self, arguments: &[&str]) -> Ran {
         self.scanned(arguments, self.run(Path::new("git"), arguments))
+    }
+
+    /// The program under another one.
+    pub(super) fn vault_under(&self, wrapper: &[&str], arguments: &[&str]) -> Ran {
+        let program = program();
+        let all = [&wrapper[1..], &[program.to_str().unwrap()], arguments].concat();
+        self.scanned(arguments, self.run(Path::new(wrapper[0]), &all))
     }
 
     pub(super) fn vault(&self, arguments: &[&str]) -> Ran {

@@ -57,7 +57,6 @@ use vault_core::format::slot::Label;
 use vault_core::keys::{Credential, UnlockPolicy};
 use vault_core::vault::{LockedVault, Value};
 
-use crate::agent::Places;
 use crate::cli::{Cli, Command, Global, SlotCommand};
 use crate::context::{self, Config, Environment, Location};
 use crate::failure::Failure;
@@ -249,27 +248,37 @@ impl Run<'_> {
         self.of_agent_to_read(path, None)
     }
 
+    /// Whether no option says how to unlock here.
+    pub(crate) fn may_use_agent(&self) -> bool {
+        let unlock = &self.global.unlock;
+        !self.global.no_agent
+            && unlock.options().is_empty()
+            && unlock.slot.is_none()
+            && !unlock.allow_rollback
+    }
+
     fn of_agent_to_read(
         &self,
         path: &Path,
         first: Option<(&EntryName, &str)>,
     ) -> Result<Option<Remote>, Failure> {
-        let unlock = &self.global.unlock;
-        if self.global.no_agent
-            || !unlock.options().is_empty()
-            || unlock.slot.is_some()
-            || unlock.allow_rollback
-        {
+        if !self.may_use_agent() {
             return Ok(None);
         }
+        let unlock = &self.global.unlock;
         if unlock.vault_id.is_some() || self.environment.vault_id().is_some() {
             let id = session::open_locked(path)?.id();
             self.pins(path)?.check_id(id).map_err(|error| SessionError::pin(path, error))?;
         }
-        match Remote::find(Places::of(&self.environment), path, self.environment.author(), first) {
+        match Remote::find(crate::agent::places(&self.environment), path, self.environment.author(), first) {
             Ok(session) => {
                 if let Some(session) = &session {
-                    session::look_at_named(self, path, session.facts().generation)?;
+                    let keys = session::look_at_named(self)?;
+                    if !keys.is_empty() {
+                        let id = session::open_locked(path)?.id();
+                        let is_named = self.pins(path)?.is_named(&id);
+                        session::fit(path, &keys, (&id, is_named), session.facts().generation)?;
+                    }
                 }
                 if let Some((generation, seen)) = session.as_ref().and_then(Remote::older) {
                     if self.purpose == Purpose::Change {
@@ -283,7 +292,7 @@ impl Run<'_> {
                 self.voice.warn(Warning::OtherAgent)?;
                 Ok(None)
             }
-            Err(error) => Err(SessionError::Agent(error).into()),
+            Err(error) => Err(SessionError::from(error).into()),
         }
     }
 

@@ -309,6 +309,11 @@ impl Voice {
     }
 }
 
+/// The id of what is said about a failure.
+pub(crate) fn id(failure: &Failure) -> &'static str {
+    text::message(failure).kind.id
+}
+
 /// How many of some entries are there already.
 pub(crate) fn exist(count: usize) -> String {
     if count == 1 { "one of the entries exists".to_owned() } else { format!("{count} of the entries exist") }

@@ -6,13 +6,16 @@ mod remote;
 mod rotation;
 mod sent;
 mod slots;
+mod spot;
 mod states;
+mod together;
 mod unlock;
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use vault_core::agent::link::LinkError;
 use vault_core::error::{EditError, VerifyError};
 use vault_core::format::entry::{EntryName, Meta};
 use vault_core::format::front::Pages;
@@ -25,6 +28,7 @@ use vault_core::keys::{NewSlotError, VaultId};
 use vault_core::secret::Secret;
 use vault_core::store::{ReplaceError, StoreError};
 use vault_core::vault::edit::{NewValue, Outcome, Pick, Update};
+use vault_core::vault::merge::MergeError;
 use vault_core::vault::rotate::RotateError;
 use vault_core::vault::salvage::SalvageError;
 use vault_core::vault::{Counts, LogRecord, StillLocked, UnlockFailure, Value};
@@ -34,10 +38,12 @@ pub(crate) use pins::{PathPins, PinError, PinFacts, Purpose, Seen, Terms, Unpinn
 pub(crate) use remote::Remote;
 pub(crate) use sent::to_be_sent;
 pub(crate) use slots::SlotEdit;
-pub(crate) use states::{Admitted, Rollback, State, Target, as_vault, replace};
+pub(crate) use spot::{Deed, Maker, Spot, covers};
+pub(crate) use states::{Rollback, State, Target, as_vault, replace, replace_locked};
+pub(crate) use together::{Made, Manner, Which};
 pub(crate) use unlock::{
-    Credentials, Somebody, by_keyring, can_ask, credentials, has_passphrase, keyring, keyrings,
-    look_at_named, new_passphrase, policy, slot_asker, tell_skipped, work,
+    Credentials, Somebody, by_keyring, can_ask, credentials, fit, has_passphrase, is_named, keyring,
+    keyrings, look_at_named, new_passphrase, policy, slot_asker, tell_skipped, work,
 };
 
 use crate::agent::AgentError;
@@ -305,6 +311,22 @@ pub(crate) enum SessionError {
     FieldExists(EntryName, String),
     /// The change cannot be made.
     Edit(PathBuf, EditError),
+    /// Two states are not merged.
+    Merge {
+        /// The vault.
+        path: PathBuf,
+        /// Why.
+        error: Box<MergeError>,
+    },
+    /// What a commit did is not done again, or not undone.
+    Pick {
+        /// The vault.
+        path: PathBuf,
+        /// The verb and the commit.
+        deed: String,
+        /// Why.
+        error: Box<MergeError>,
+    },
     /// The change cannot be saved.
     Save(PathBuf, ReplaceError),
     /// It is not the vault that is meant, or not the newest state of it, as far as this machine knows.
@@ -326,6 +348,12 @@ pub(crate) enum SessionError {
         /// What is against them.
         broken: Vec<String>,
     },
+}
+
+impl From<LinkError> for SessionError {
+    fn from(error: LinkError) -> Self {
+        Self::Agent(error.into())
+    }
 }
 
 impl From<AgentError> for SessionError {

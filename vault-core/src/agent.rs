@@ -1,4 +1,5 @@
-//! Messages between the agent and its clients: encode and decode only. docs/agent-protocol.md is normative.
+//! Messages between the agent and its clients, and the client's end: where an agent may be, and a connection to it.
+//! docs/agent-protocol.md is normative.
 //!
 //! ```
 //! use vault_core::agent::{self, Request, message::Lock};
@@ -11,7 +12,10 @@
 
 pub mod change;
 pub mod differ;
+pub mod link;
+pub mod merge;
 pub mod message;
+pub mod place;
 
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use zeroize::Zeroizing;
@@ -153,6 +157,14 @@ requests! {
     21 Alternative,
     /// What differs between two states.
     22 Differ,
+    /// Merge two states.
+    23 Merge,
+    /// Do again what one commit did, or undo it.
+    24 Pick,
+    /// Whether one state has all that another one has.
+    25 Covers,
+    /// A state was written at its place.
+    26 Written,
 }
 
 impl Request {

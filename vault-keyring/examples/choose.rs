@@ -1,6 +1,7 @@
 //! Secret Service where there is one, else a vault: chosen by the application itself, which says which of them answered.
 //!
-//! Run with VAULT_FILE and VAULT_PASSPHRASE set, and a service and a user as arguments; prints the password.
+//! Run with VAULT_FILE set, and a service and a user as arguments; prints the password. The vault is read through the agent that
+//! holds it, or else opened with VAULT_PASSPHRASE.
 #![expect(clippy::disallowed_methods, reason = "an application reads its environment as it likes")]
 
 use std::io::Write;
@@ -16,7 +17,7 @@ fn main() -> Result<()> {
     let store = choose()?;
     let mut stderr = std::io::stderr().lock();
     // Nothing depends on whether this is seen.
-    let _ = writeln!(stderr, "answered by: {}", store.vendor());
+    let _ = writeln!(stderr, "answered by: {store:?}");
     keyring_core::set_default_store(store);
 
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -45,7 +46,7 @@ fn choose() -> Result<Arc<CredentialStore>> {
 fn vault() -> Result<Arc<CredentialStore>> {
     let missing = |name: &str| Error::Invalid(name.to_owned(), "it is not set".to_owned());
     let path = std::env::var_os("VAULT_FILE").ok_or_else(|| missing("VAULT_FILE"))?;
-    let passphrase = std::env::var("VAULT_PASSPHRASE").map_err(|_| missing("VAULT_PASSPHRASE"))?;
-    let credential = Credential::Passphrase(Passphrase::new(passphrase.into_bytes()));
-    Ok(vault_keyring::Store::unlock(Path::new(&path), &[credential])?)
+    let passphrase = std::env::var("VAULT_PASSPHRASE").ok().map(|text| Passphrase::new(text.into_bytes()));
+    let credentials: Vec<Credential> = passphrase.into_iter().map(Credential::Passphrase).collect();
+    Ok(vault_keyring::Store::open(Path::new(&path), &vault_keyring::agents(), &credentials)?)
 }

@@ -5,27 +5,27 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use keyring_core::Result;
 use keyring_core::api::{Credential, CredentialApi};
-use keyring_core::{Error, Result};
 use vault_core::item::Item;
 
 use crate::vault::Vault;
 
 /// The password of an item, whether or not there is one now.
 pub(crate) struct Password {
-    vault: Arc<Vault>,
+    vault: Arc<dyn Vault>,
     item: Item,
     found: bool,
 }
 
 impl Password {
     /// The one that a service and user name.
-    pub(crate) fn specified(vault: Arc<Vault>, item: Item) -> Self {
+    pub(crate) fn specified(vault: Arc<dyn Vault>, item: Item) -> Self {
         Self { vault, item, found: false }
     }
 
     /// One that is in the vault: keyring-core's wrapper.
-    pub(crate) fn found(vault: Arc<Vault>, item: Item) -> Self {
+    pub(crate) fn found(vault: Arc<dyn Vault>, item: Item) -> Self {
         Self { vault, item, found: true }
     }
 }
@@ -71,9 +71,4 @@ impl CredentialApi for Password {
         let (service, user) = (self.item.service(), self.item.username());
         f.debug_struct("Password").field("service", &service).field("user", &user).finish_non_exhaustive()
     }
-}
-
-/// An attribute that makes the item which it is.
-pub(crate) fn immutable(key: &str) -> Error {
-    Error::Invalid(key.to_owned(), "it names the password, and cannot be changed".to_owned())
 }

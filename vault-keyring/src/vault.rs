@@ -1,185 +1,64 @@
-//! The vault behind the store: read anew for every call, changed under its lock.
+//! The vault behind the store, wherever its keys are: in this process, or in an agent.
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+mod held;
+mod here;
+
+use std::collections::HashMap;
+use std::path::Path;
 
 use keyring_core::{Error, Result};
-use vault_core::crypto::random::SystemRandom;
 use vault_core::error::{EditError, VerifyError};
-use vault_core::format::entry::{DEFAULT_FIELD, EntryName, Meta};
+use vault_core::format::entry::Meta;
 use vault_core::item::{Item, SERVICE, USERNAME, has_password};
-use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
-use vault_core::secret::Secret;
-use vault_core::source::Source;
-use vault_core::store;
-use vault_core::vault::edit::{Edit, NewValue, Update};
-use vault_core::vault::{LockedVault, UnlockFailure, UnlockedVault, Value};
 
-use crate::credential::immutable;
+pub(crate) use held::Held;
+pub(crate) use here::Here;
 
-/// A vault whose master key is in this process.
-pub(crate) struct Vault {
-    path: PathBuf,
-    unlocked: UnlockedVault,
-}
+/// What the store asks of a vault. Every call sees the file as it is then.
+pub(crate) trait Vault: Send + Sync {
+    /// Its file.
+    fn path(&self) -> &Path;
 
-impl Vault {
-    /// Unlocks.
-    ///
-    /// # Errors
-    /// See the crate's table.
-    pub(crate) fn unlock(path: &Path, credentials: &[Credential]) -> Result<Self> {
-        let path = std::path::absolute(path).map_err(no_access)?;
-        let snapshot = store::read(&path).map_err(no_access)?;
-        let locked = opened(Arc::new(snapshot))?;
-        let unlocked = locked
-            .unlock(credentials, &UnlockPolicy::default())
-            .map_err(|still| of_unlocking(still.reason))?;
-        Ok(Self { path, unlocked })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The password; reads one page if the entry has the derived name.
-    pub(crate) fn get(&self, item: &Item) -> Result<Vec<u8>> {
-        let vault = self.read()?;
-        let value = match password(&vault, &item.entry_name())? {
-            Some(value) => value,
-            None => {
-                let name = by_hand(&vault, item)?.ok_or(Error::NoEntry)?;
-                password(&vault, &name)?.ok_or(Error::NoEntry)?
-            }
-        };
-        match value {
-            Value::Inline(secret) => Ok(secret.expose().to_vec()),
-            Value::Attachment(mut reader) => {
-                let mut bytes = Vec::with_capacity(usize::try_from(reader.length()).unwrap_or_default());
-                reader.read_to_end(&mut bytes).map_err(|error| Error::BadStoreFormat(error.to_string()))?;
-                Ok(bytes)
-            }
-        }
-    }
+    /// The item's password.
+    fn get(&self, item: &Item) -> Result<Vec<u8>>;
 
     /// What there is to say about the item's entry.
-    pub(crate) fn meta(&self, item: &Item) -> Result<Meta> {
-        let vault = self.read()?;
-        let name = self.name(&vault, item)?.ok_or(Error::NoEntry)?;
-        vault.meta(&name).map_err(broken)?.ok_or(Error::NoEntry)
-    }
+    fn meta(&self, item: &Item) -> Result<Meta>;
 
     /// The items whose entries have all these attributes.
-    pub(crate) fn items(&self, spec: &HashMap<&str, &str>) -> Result<Vec<Item>> {
-        let all = self.read()?.list().map_err(broken)?;
-        let matches = |meta: &Meta| {
-            spec.iter().all(|(key, value)| meta.attributes.get(key).is_some_and(|there| there == value))
-        };
-        let items = all.iter().filter_map(|meta| {
-            let item = Item::of_entry(meta)?;
-            // Of two entries that are the same item, the one that counts.
-            let counts = item.entries(&all).first().is_some_and(|first| first.name == meta.name);
-            (has_password(meta) && counts && matches(meta)).then_some(item)
-        });
-        Ok(items.collect())
-    }
+    fn items(&self, spec: &HashMap<&str, &str>) -> Result<Vec<Item>>;
 
-    pub(crate) fn set(&self, item: &Item, secret: &[u8]) -> Result<()> {
-        self.change(|vault, edit| {
-            let name = self.name(vault, item)?.unwrap_or_else(|| item.entry_name());
-            let update = item.update(NewValue::Inline(Secret::new(secret.to_vec())));
-            edit.set(&name, update, &mut SystemRandom).map(drop).map_err(cannot)
-        })
-    }
+    /// Stores the item's password: in the entry that is the item already, whatever its name, else in a new one.
+    fn set(&self, item: &Item, secret: &[u8]) -> Result<()>;
 
-    pub(crate) fn update_attributes(&self, item: &Item, attributes: &HashMap<&str, &str>) -> Result<()> {
-        if let Some(key) = attributes.keys().find(|key| [SERVICE, USERNAME].contains(key)) {
-            return Err(immutable(key));
-        }
-        self.change(|vault, edit| {
-            let name = self.name(vault, item)?.ok_or(Error::NoEntry)?;
-            let attributes =
-                attributes.iter().map(|(key, value)| ((*key).to_owned(), Some((*value).to_owned())));
-            let update = Update { attributes: attributes.collect(), ..Update::default() };
-            edit.set(&name, update, &mut SystemRandom).map(drop).map_err(cannot)
-        })
-    }
+    /// Adds and changes attributes; those that name the item are refused.
+    fn update_attributes(&self, item: &Item, attributes: &HashMap<&str, &str>) -> Result<()>;
 
     /// Removes every entry that is the item; one with further fields loses its password only.
-    pub(crate) fn remove(&self, item: &Item) -> Result<()> {
-        self.change(|vault, edit| {
-            let all = vault.list().map_err(broken)?;
-            let found = item.entries(&all);
-            if found.is_empty() {
-                return Err(Error::NoEntry);
-            }
-            for meta in found {
-                if meta.fields.len() == 1 {
-                    edit.remove(&meta.name).map_err(cannot)?;
-                } else {
-                    let fields = BTreeMap::from([(DEFAULT_FIELD.to_owned(), None)]);
-                    let update = Update { fields, ..Update::default() };
-                    edit.set(&meta.name, update, &mut SystemRandom).map_err(cannot)?;
-                }
-            }
-            Ok(())
-        })
-    }
+    fn remove(&self, item: &Item) -> Result<()>;
+}
 
-    /// The entry that is the item and has a password.
-    fn name(&self, vault: &UnlockedVault, item: &Item) -> Result<Option<EntryName>> {
-        let derived = item.entry_name();
-        match vault.meta(&derived).map_err(broken)? {
-            Some(meta) if has_password(&meta) => Ok(Some(derived)),
-            _ => by_hand(vault, item),
+/// Of all entries, the items whose entries have all these attributes.
+fn matching(all: &[Meta], spec: &HashMap<&str, &str>) -> Vec<Item> {
+    let matches = |meta: &Meta| {
+        spec.iter().all(|(key, value)| meta.attributes.get(key).is_some_and(|there| there == value))
+    };
+    let items = all.iter().filter_map(|meta| {
+        let item = Item::of_entry(meta)?;
+        // Of two entries that are the same item, the one that counts.
+        let counts = item.entries(all).first().is_some_and(|first| first.name == meta.name);
+        (has_password(meta) && counts && matches(meta)).then_some(item)
+    });
+    items.collect()
+}
+
+/// Refuses to change what makes the item which it is.
+fn refuse_names(attributes: &HashMap<&str, &str>) -> Result<()> {
+    match attributes.keys().find(|key| [SERVICE, USERNAME].contains(key)) {
+        Some(key) => {
+            Err(Error::Invalid((*key).to_owned(), "it names the password, and cannot be changed".to_owned()))
         }
-    }
-
-    fn read(&self) -> Result<UnlockedVault> {
-        self.same(Arc::new(store::read(&self.path).map_err(platform)?))
-    }
-
-    fn same(&self, source: Arc<dyn Source>) -> Result<UnlockedVault> {
-        opened(source)?.unlock_as(&self.unlocked).map_err(|still| of_unlocking(still.reason))
-    }
-
-    fn change(&self, apply: impl FnOnce(&UnlockedVault, &mut Edit<'_>) -> Result<()>) -> Result<()> {
-        let lock = store::lock_within(&self.path, PATIENCE).map_err(platform)?;
-        let vault = self.same(Arc::new(lock.snapshot().map_err(platform)?))?;
-        let mut edit = vault.edit(now()).map_err(cannot)?;
-        apply(&vault, &mut edit)?;
-        let saved = edit.finish(AUTHOR, None, &mut SystemRandom).map_err(cannot)?;
-        lock.replace(&saved.text).map(drop).map_err(platform)
-    }
-}
-
-fn opened(source: Arc<dyn Source>) -> Result<LockedVault> {
-    LockedVault::open(source).map_err(|error| Error::BadStoreFormat(error.to_string()))
-}
-
-/// An entry's password. Of an entry in conflict, no version is given out as if it were the only one.
-fn password(vault: &UnlockedVault, name: &EntryName) -> Result<Option<Value>> {
-    let Some(entry) = vault.entry(name).map_err(broken)? else { return Ok(None) };
-    match entry.value(DEFAULT_FIELD) {
-        Some(_) if entry.meta().in_conflict() => Err(platform(EditError::InConflict(name.clone()))),
-        value => Ok(value),
-    }
-}
-
-/// The entry that somebody else named.
-fn by_hand(vault: &UnlockedVault, item: &Item) -> Result<Option<EntryName>> {
-    let all = vault.list().map_err(broken)?;
-    Ok(item.entries(&all).first().map(|meta| meta.name.clone()))
-}
-
-fn of_unlocking(reason: UnlockFailure) -> Error {
-    match reason {
-        UnlockFailure::Denied(UnlockError::OtherVault { .. } | UnlockError::ReplacedOrRotated { .. })
-        | UnlockFailure::Denied(_) => no_access(reason),
-        other => Error::BadStoreFormat(other.to_string()),
+        None => Ok(()),
     }
 }
 
@@ -204,12 +83,5 @@ fn no_access(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::NoStorageAccess(Box::new(error))
 }
 
-#[expect(clippy::disallowed_methods, reason = "the only clock of this crate")]
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 /// What the log says of who changed the vault.
 const AUTHOR: &str = "vault-keyring";
-/// How long another process may hold the vault.
-const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,16 +1,18 @@
 //! What the agent does for a client: every request is answered through the session that works without an agent.
 //!
-//! Here: the conversation, which vault is meant, and what is held. `read` gives what is in a vault, `write` changes it.
+//! Here: the conversation, which vault is meant, and what is held. `read` gives what is in a vault, `write` changes it, `merge` makes
+//! one of several states.
 
+mod merge;
 mod read;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use minicbor::Encode;
@@ -18,6 +20,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 use vault_core::agent::change;
+use vault_core::agent::link::{Frame, Frames, NoFrame, Told};
 use vault_core::agent::message::{self, Done, MetaBytes, VaultPath};
 use vault_core::agent::{self, FrameError, ReplyKind, Request, VERSIONS};
 use vault_core::format::front::Pages;
@@ -30,12 +33,11 @@ use vault_core::vault::edit::NewValue;
 use vault_core::vault::{LockedVault, LongValue, UnlockFailure, UnlockedVault};
 use zeroize::Zeroizing;
 
+use super::PROGRAM;
 use super::clock::{End, Reading};
 use super::connection::Connection;
 use super::held::{Held, Memory, NotCurrent, lock_keys, real, real_even_if_gone};
-use super::link::{Frame, Frames, NoFrame};
-use super::server::{Server, lock};
-use super::{PROGRAM, Told};
+use super::server::{NotHeld, Server, lock};
 use crate::context;
 use crate::input::Place;
 use crate::message::wire;
@@ -51,6 +53,8 @@ pub(super) struct Open {
     staged_bytes: usize,
     /// Something that was to be stored was forgotten: the next commit must not store the rest alone.
     is_spoilt: bool,
+    /// Numbers of values that were forgotten: whoever asks for one learns that the vault is locked.
+    forgotten: BTreeSet<u64>,
     last: u64,
 }
 
@@ -58,7 +62,16 @@ impl Open {
     /// Forgets what is of this vault, or all; and what was to be stored, since it does not say in which.
     pub(super) fn forget(&mut self, vault: Option<&Path>) {
         self.states.retain(|_, (real, _)| vault.is_some_and(|vault| real != vault));
-        self.values.retain(|_, (real, _)| vault.is_some_and(|vault| real != vault));
+        self.values.retain(|number, (real, _)| {
+            let stays = vault.is_some_and(|vault| real != vault);
+            if !stays {
+                self.forgotten.insert(*number);
+            }
+            stays
+        });
+        while self.forgotten.len() > VALUES {
+            self.forgotten.pop_first();
+        }
         self.is_spoilt |= !(self.staged.is_empty() && self.attached.is_empty());
         (self.staged, self.staged_bytes) = (Vec::new(), 0);
         self.attached.clear();
@@ -137,8 +150,12 @@ impl<'a> Conversation<'a> {
                 }
                 Ok(None) | Err(NoFrame::Io(_)) => return,
             };
-            self.connection.begin();
+            if !self.connection.begin() {
+                return;
+            }
             let goes_on = self.answer(frame);
+            // Descriptors that came with it are of no use to another one.
+            self.passed.clear();
             scrub_stack();
             self.connection.finish();
             if !goes_on || !self.frames.has_more() && self.send_waiting().is_err() {
@@ -231,7 +248,7 @@ impl<'a> Conversation<'a> {
     /// An answer without secrets. If the next request came already, the two answers go together: a client that is woken for the
     /// first one only to wait again loses more time than it takes to answer.
     fn result_with_next<T: Encode<()>>(&mut self, result: &T) -> Result<(), Refusal> {
-        if !self.frames.has_more() {
+        if !self.frames.has_more() || self.waiting.len() > WAITING {
             return self.result(result);
         }
         if let Ok(frame) = agent::reply(ReplyKind::Result, result) {
@@ -268,6 +285,10 @@ impl<'a> Conversation<'a> {
                 }
                 Err(error) => return Err(error.into()),
             }
+        }
+        // Who takes what was asked for uses the vault.
+        if let Some(real) = self.connection.vault() {
+            self.server.touch(&real);
         }
         Ok(())
     }
@@ -324,6 +345,10 @@ impl<'a> Conversation<'a> {
             Request::Open(open) => self.open(&open),
             Request::Log(it) => self.log(&it),
             Request::Differ(it) => self.differ(&it),
+            Request::Merge(it) => self.merge(&it),
+            Request::Pick(it) => self.pick(&it),
+            Request::Covers(it) => self.covers(&it),
+            Request::Written(it) => self.written(&it),
             Request::Compact(compact) => {
                 let pages = match compact.pages {
                     None => None,
@@ -346,6 +371,7 @@ impl<'a> Conversation<'a> {
             let (real, vault) =
                 open.states.get(&state).ok_or_else(|| locked(path, "the state that was open"))?;
             self.connection.is_about(real);
+            self.server.touch(real);
             return Ok((real.clone(), None, Arc::clone(vault), None));
         }
         let Some((real, held)) = self.server.find(path) else { return Err(locked(path, "this vault")) };
@@ -423,6 +449,7 @@ impl<'a> Conversation<'a> {
         let failed = |error| SessionError::Store(path.clone(), error);
         let Some(real) = real(&path) else { return Err(failed(store::StoreError::NotFound).into()) };
         self.connection.is_about(&real);
+        self.connection.unlocks();
         let by_key = credentials.iter().any(|credential| matches!(credential, Credential::MachineKey(_)));
         let memory = Memory {
             named_by_key: by_key,
@@ -437,7 +464,7 @@ impl<'a> Conversation<'a> {
             .map_err(|error| SessionError::Format(path.clone(), error))?;
         pins.check_id(locked.id()).map_err(|error| SessionError::pin(&path, error))?;
         let session = {
-            let _turn = lock(&self.server.kdf);
+            let _turn = self.turn(&path)?;
             Local::unlock(&path, locked, &credentials, &policy)?
         };
         let (session, older) = session.with_pins_untold(pins)?;
@@ -454,11 +481,36 @@ impl<'a> Conversation<'a> {
         let now = Reading::now();
         let lease = unlock.lease.map(|seconds| End::after(&now, seconds));
         let idle = unlock.idle.map(|seconds| (seconds, End::after(&now, seconds)));
-        if !self.server.hold(real, Held::new(vault, snapshot, (memory, older), lease, idle)) {
-            let why = "the agent holds as many vaults as it can, or is about to end";
-            return Err(told("agent-busy", 7, why));
-        }
+        let held = Held::new(vault, snapshot, (memory, older), lease, idle);
+        self.server.hold(self.connection, real, held).map_err(|why| match why {
+            NotHeld::Locked => locked_meanwhile(&path),
+            NotHeld::Ending => told("agent-lost", 1, "the agent is about to end"),
+            NotHeld::Full => told("agent-busy", 7, "the agent holds as many vaults as it can"),
+        })?;
         self.result(&result)
+    }
+
+    /// Waits until no other key is being derived, as long as there is somebody to do it for.
+    fn turn(&self, path: &Path) -> Result<MutexGuard<'_, ()>, Refusal> {
+        self.connection.while_waiting(|| {
+            loop {
+                let turn = match self.server.kdf.try_lock() {
+                    Ok(turn) => Some(turn),
+                    Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                    Err(TryLockError::WouldBlock) => None,
+                };
+                if has_gone(self.frames.stream()) {
+                    return Err(Refusal::Gone);
+                }
+                if self.connection.unlocks_in_vain() {
+                    return Err(locked_meanwhile(path));
+                }
+                match turn {
+                    Some(turn) => return Ok(turn),
+                    None => std::thread::sleep(LOOK),
+                }
+            }
+        })
     }
 
     fn lock(&mut self, which: message::Lock) -> Result<(), Refusal> {
@@ -484,7 +536,6 @@ impl<'a> Conversation<'a> {
     }
 
     fn open(&mut self, it: &message::Open) -> Result<(), Refusal> {
-        let (real, _, mut vault, older) = self.vault(&it.vault, None)?;
         let path = it.other.as_ref().map_or_else(|| it.vault.path(), VaultPath::path);
         let other = match (&it.other, self.passed.pop()) {
             (None, None) => None,
@@ -492,31 +543,54 @@ impl<'a> Conversation<'a> {
             (None, Some(file)) if self.passed.is_empty() => Some(store::Snapshot::of_open(file.into())),
             _ => return Err(bad_request("one path or one descriptor")),
         };
-        if let Some(snapshot) = other {
-            let snapshot = snapshot.map_err(|error| SessionError::Store(path.to_owned(), error))?;
-            let locked = LockedVault::open(Arc::new(snapshot))
-                .map_err(|error| SessionError::Format(path.to_owned(), error))?;
-            let opened = locked.unlock_as(&vault).map_err(|still| match still.reason {
-                UnlockFailure::Verify(error) => SessionError::Verify(path.to_owned(), error).into(),
-                _ => told(
-                    "agent-replaced",
-                    4,
-                    "the other file is no state of this vault under the key that the agent holds",
-                ),
-            })?;
-            lock_keys(&opened);
-            vault = Arc::new(opened);
-        }
+        let (real, vault, older) = match other {
+            None => {
+                let (real, _, vault, older) = self.vault(&it.vault, None)?;
+                (real, vault, older)
+            }
+            Some(snapshot) => {
+                // For another state only the key matters: in the file itself, git may have left a conflict.
+                let (real, key) = self.key(&it.vault)?;
+                let snapshot = snapshot.map_err(|error| SessionError::Store(path.to_owned(), error))?;
+                let locked = LockedVault::open(Arc::new(snapshot))
+                    .map_err(|error| SessionError::Format(path.to_owned(), error))?;
+                let opened = locked.unlock_as(&key).map_err(|still| match still.reason {
+                    UnlockFailure::Verify(error) => SessionError::Verify(path.to_owned(), error).into(),
+                    _ => told(
+                        "agent-replaced",
+                        4,
+                        "the other file is no state of this vault under the key that the agent holds",
+                    ),
+                })?;
+                lock_keys(&opened);
+                (real, Arc::new(opened), None)
+            }
+        };
         let facts = facts(&vault, older);
-        let state = self.keep(&real, |open| {
+        let state = self.keep_open(&real, vault)?;
+        self.result(&message::Opened { state, facts })
+    }
+
+    /// The key of the vault that is named: its state that was read last, whatever stands there now.
+    fn key(&self, path: &VaultPath) -> Result<(PathBuf, Arc<UnlockedVault>), Refusal> {
+        let path = path.path();
+        let Some((real, held)) = self.server.find(path) else { return Err(locked(path, "this vault")) };
+        self.connection.is_about(&real);
+        let vault = held.last().ok_or_else(|| locked(path, "this vault"))?;
+        held.touch(&Reading::now());
+        Ok((real, vault))
+    }
+
+    /// Keeps a state readable, and gives its number.
+    fn keep_open(&self, real: &Path, vault: Arc<UnlockedVault>) -> Result<u64, Refusal> {
+        self.keep(real, |open| {
             if open.states.len() >= STATES {
                 return Err(told("agent-busy", 7, "too many states are open on this connection"));
             }
             let state = open.next();
-            open.states.insert(state, (real.clone(), vault));
+            open.states.insert(state, (real.to_owned(), vault));
             Ok(state)
-        })?;
-        self.result(&message::Opened { state, facts })
+        })
     }
 }
 
@@ -533,6 +607,10 @@ fn no_hello() -> Refusal {
 
 fn locked(path: &Path, what: &str) -> Refusal {
     told("agent-locked", 4, format!("the agent does not hold {what}: {}", crate::escape::quoted_path(path)))
+}
+
+fn locked_meanwhile(path: &Path) -> Refusal {
+    told("agent-locked", 4, format!("it was to be locked meanwhile: {}", crate::escape::quoted_path(path)))
 }
 
 fn facts(vault: &Arc<UnlockedVault>, older: Option<u64>) -> message::Facts {
@@ -567,8 +645,12 @@ fn credential(credential: message::Credential) -> Result<Credential, SessionErro
 
 /// From the first byte of a frame to its last.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// How often whoever waits for a turn looks whether it has come, and whether the client is still there.
+const LOOK: Duration = Duration::from_millis(20);
 /// The same of one that a client is to take.
 const WRITING: Duration = Duration::from_secs(10);
+/// Bytes of answers that wait for the next one.
+const WAITING: usize = 4 << 10;
 /// Values that a connection has open, to read or to store.
 const VALUES: usize = 256;
 const STATES: usize = 16;

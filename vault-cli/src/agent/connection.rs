@@ -17,8 +17,10 @@ pub(super) struct Connection {
     stream: Arc<UnixStream>,
     /// What is being answered.
     work: Mutex<Option<Work>>,
-    /// The request that is being answered waits for its client, who has to send something or to take something.
+    /// The request that is being answered waits for its client, who has to send something or to take something, or for its turn.
     waits: AtomicBool,
+    /// No further request is taken from it. Set while nobody changes what is being answered.
+    is_closed: AtomicBool,
     /// When its client did anything last, in milliseconds since the machine was started.
     last: AtomicU64,
     /// States and values that it has open.
@@ -47,6 +49,8 @@ enum Kind {
     Uses,
     /// A value comes in, as long as the client takes for it.
     Receives,
+    /// It unlocks a vault; in vain, if that was to be locked meanwhile.
+    Unlocks { in_vain: bool },
     /// It has nothing, and waits for others.
     Forgets,
 }
@@ -66,16 +70,38 @@ impl Connection {
             stream,
             work: Mutex::new(None),
             waits: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
             last: AtomicU64::new(milliseconds()),
             open: Mutex::new(Open::default()),
         }
     }
 
-    /// A request begins.
-    pub(super) fn begin(&self) {
+    /// A request begins; not on a connection that was closed.
+    pub(super) fn begin(&self) -> bool {
         self.is_alive();
         let number = NUMBER.fetch_add(1, Ordering::SeqCst);
-        *lock(&self.work) = Some(Work { number, vault: None, kind: Kind::Uses });
+        let mut work = lock(&self.work);
+        if self.is_closed.load(Ordering::SeqCst) {
+            return false;
+        }
+        *work = Some(Work { number, vault: None, kind: Kind::Uses });
+        true
+    }
+
+    /// Closes it for another one. False if it is at work by now.
+    pub(super) fn close(&self) -> bool {
+        let work = lock(&self.work);
+        if work.is_some() && !self.waits.load(Ordering::SeqCst) {
+            return false;
+        }
+        self.is_closed.store(true, Ordering::SeqCst);
+        self.cut(Shutdown::Both);
+        true
+    }
+
+    /// The vault that the request is about.
+    pub(super) fn vault(&self) -> Option<PathBuf> {
+        lock(&self.work).as_ref().and_then(|work| work.vault.clone())
     }
 
     /// It is about this vault.
@@ -88,6 +114,25 @@ impl Connection {
     /// It waits for a value that the client sends.
     pub(super) fn receives(&self) {
         self.is(Kind::Receives);
+    }
+
+    /// It unlocks a vault.
+    pub(super) fn unlocks(&self) {
+        self.is(Kind::Unlocks { in_vain: false });
+    }
+
+    /// A vault that it is unlocking is to be locked.
+    pub(super) fn unlock_in_vain(&self, real: Option<&Path>) {
+        if let Some(work) = lock(&self.work).as_mut().filter(|work| work.may_be_about(real))
+            && let Kind::Unlocks { in_vain } = &mut work.kind
+        {
+            *in_vain = true;
+        }
+    }
+
+    /// Whether the vault that it unlocks was to be locked.
+    pub(super) fn unlocks_in_vain(&self) -> bool {
+        lock(&self.work).as_ref().is_some_and(|work| work.kind == Kind::Unlocks { in_vain: true })
     }
 
     /// It has no keys, and nobody who forgets them waits for it.
@@ -107,7 +152,7 @@ impl Connection {
         *lock(&self.work) = None;
     }
 
-    /// Does what only its client can end.
+    /// Does what its client has to end, or others.
     pub(super) fn while_waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
         self.waits.store(true, Ordering::SeqCst);
         let result = wait();
@@ -132,8 +177,10 @@ impl Connection {
 
     /// The request that is at work, if it may have something of this vault, or of any.
     pub(super) fn at_work(&self, real: Option<&Path>) -> Option<u64> {
+        // An unlock that goes on is about a time that begins.
+        let others = [Kind::Forgets, Kind::Unlocks { in_vain: false }];
         let work = lock(&self.work);
-        let work = work.as_ref().filter(|work| work.kind != Kind::Forgets && work.may_be_about(real))?;
+        let work = work.as_ref().filter(|work| !others.contains(&work.kind) && work.may_be_about(real))?;
         Some(work.number)
     }
 

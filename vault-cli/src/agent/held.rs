@@ -145,6 +145,13 @@ impl Held {
         Ok(Current { vault: Arc::clone(&state.vault), older: state.older })
     }
 
+    /// The vault as it was read last, whatever the file is now; none if it is not held any more.
+    pub(super) fn last(&self) -> Option<Arc<UnlockedVault>> {
+        let mut turn = self.state.turn();
+        let vault = turn.get().map(|state| Arc::clone(&state.vault));
+        vault.filter(|_| !self.is_over(&Reading::now()))
+    }
+
     /// Whether the file at this path is still the one that was read.
     pub(super) fn is_at(&self, path: &Path) -> bool {
         self.state.turn().get().is_some_and(|state| state.snapshot.is_at(path))

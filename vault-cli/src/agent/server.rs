@@ -11,8 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{SendFlags, send};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use vault_core::agent::link::LinkError;
 use vault_core::agent::message::Done;
+use vault_core::agent::place::{Places, is_ours};
 use vault_core::agent::{self, ReplyKind};
 
 use super::AgentError;
@@ -20,7 +23,7 @@ use super::answer::Conversation;
 use super::clock::Reading;
 use super::connection::{Connection, refuse};
 use super::held::{Held, Memory, real};
-use super::socket::{Bound, Places, is_ours};
+use super::socket::Bound;
 use super::start::{READY, RUNNING};
 use super::workers::Workers;
 use crate::sys::{detach, harden};
@@ -44,6 +47,16 @@ pub(super) struct Server {
     wake: Mutex<UnixStream>,
 }
 
+/// Why a vault is not held.
+pub(super) enum NotHeld {
+    /// It was locked while it was being unlocked.
+    Locked,
+    /// The agent is about to end.
+    Ending,
+    /// It holds as many as it can.
+    Full,
+}
+
 /// Whom the agent tells that it listens.
 pub(crate) enum Readiness {
     /// Nobody.
@@ -64,10 +77,10 @@ pub(crate) fn serve(places: &Places, memory: Memory, readiness: &Readiness) -> R
         detach::leave_session();
     }
     harden::private_files();
-    let (wake, woken) = UnixStream::pair().map_err(AgentError::Lost)?;
+    let (wake, woken) = UnixStream::pair().map_err(LinkError::Lost)?;
     let signal = |number: i32| -> Result<UnixStream, AgentError> {
-        let (write, read) = UnixStream::pair().map_err(AgentError::Lost)?;
-        signal_hook::low_level::pipe::register(number, write).map_err(AgentError::Lost)?;
+        let (write, read) = UnixStream::pair().map_err(LinkError::Lost)?;
+        signal_hook::low_level::pipe::register(number, write).map_err(LinkError::Lost)?;
         Ok(read)
     };
     let (hang_up, terminate, interrupt) = (signal(SIGHUP)?, signal(SIGTERM)?, signal(SIGINT)?);
@@ -77,13 +90,13 @@ pub(crate) fn serve(places: &Places, memory: Memory, readiness: &Readiness) -> R
     };
     let bound = match bound {
         Err(AgentError::Running(_)) if detached => {
-            detach::say_and_let_go(RUNNING).map_err(AgentError::Lost)?;
+            detach::say_and_let_go(RUNNING).map_err(LinkError::Lost)?;
             return Ok(());
         }
         other => other?,
     };
     if detached {
-        detach::say_and_let_go(READY).map_err(AgentError::Lost)?;
+        detach::say_and_let_go(READY).map_err(LinkError::Lost)?;
     }
     let server = Arc::new(Server {
         held: Mutex::new(BTreeMap::new()),
@@ -97,25 +110,26 @@ pub(crate) fn serve(places: &Places, memory: Memory, readiness: &Readiness) -> R
         locked_memory: AtomicU8::new(if harden::lock_all_memory() { 2 } else { 1 }),
         wake: Mutex::new(wake),
     });
-    bound.listener.set_nonblocking(true).map_err(AgentError::Lost)?;
+    bound.listener.set_nonblocking(true).map_err(LinkError::Lost)?;
     let mut incoming = Incoming::of(&bound);
     let mut before = Reading::now();
     while !server.stop.load(Ordering::SeqCst) {
         let mut ready = [&bound.listener as &dyn std::os::fd::AsFd, &hang_up, &terminate, &interrupt, &woken]
             .map(|source| PollFd::from_borrowed_fd(source.as_fd(), PollFlags::IN));
-        let second = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
-        let wait = (!lock(&server.held).is_empty()).then_some(&second);
-        match poll(&mut ready, wait) {
+        let seconds = if lock(&server.held).is_empty() { LOOKS_IDLE } else { LOOKS };
+        let wait = rustix::event::Timespec { tv_sec: seconds, tv_nsec: 0 };
+        match poll(&mut ready, Some(&wait)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(AgentError::Lost(error.into())),
+            Err(error) => return Err(LinkError::Lost(error.into()).into()),
         }
         let is_ready = ready.map(|source| !source.revents().is_empty());
         let now = Reading::now();
         if is_ready[1] || now.slept_since(&before) {
             drain(&hang_up);
-            server.forget(None);
+            server.forget_soon(None, Why::Asked);
         }
-        if is_ready[2] || is_ready[3] {
+        // Where nobody finds it, nobody can lock what it holds.
+        if is_ready[2] || is_ready[3] || !bound.is_there() {
             break;
         }
         if is_ready[4] {
@@ -142,6 +156,15 @@ fn drain(stream: &UnixStream) {
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why a vault is forgotten.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Somebody wants it: nor is one kept that is being unlocked.
+    Asked,
+    /// Its time is over: but not that of one that is being unlocked anew.
+    Over,
 }
 
 /// Connections that are to be accepted.
@@ -171,11 +194,20 @@ impl<'a> Incoming<'a> {
                     if [io::ErrorKind::Interrupted, io::ErrorKind::ConnectionAborted]
                         .contains(&error.kind()) => {}
                 Err(_) => {
-                    self.without_descriptor(server);
+                    // The system wants a descriptor before it looks whether somebody waits. For nobody, nobody is closed: it would be
+                    // the one that was accepted last, and has asked nothing yet.
+                    if self.is_awaited() {
+                        self.without_descriptor(server);
+                    }
                     return;
                 }
             }
         }
+    }
+
+    fn is_awaited(&self) -> bool {
+        let mut ready = [PollFd::new(self.listener, PollFlags::IN)];
+        poll(&mut ready, Some(&rustix::event::Timespec::default())).is_ok_and(|count| count > 0)
     }
 
     /// No descriptor is left: one is got from whoever needs it least, or somebody is told.
@@ -229,12 +261,11 @@ impl Server {
     /// Closes the connection that was idle longest; if none is, the one that kept us waiting longest. False if all are at work.
     fn close_one(&self) -> bool {
         let mut connections = lock(&self.connections);
-        let ranks = connections.iter().filter_map(|(number, it)| Some((it.rank()?, *number)));
-        let Some((_, number)) = ranks.min() else { return false };
-        if let Some(connection) = connections.remove(&number) {
-            connection.cut(Shutdown::Both);
-        }
-        true
+        let ranked = connections.iter().filter_map(|(number, it)| Some((it.rank()?, *number)));
+        let mut ranked: Vec<_> = ranked.collect();
+        ranked.sort_unstable();
+        let closed = ranked.into_iter().find(|(_, number)| connections[number].close());
+        closed.is_some_and(|(_, number)| connections.remove(&number).is_some())
     }
 
     pub(super) fn connections(&self) -> u64 {
@@ -253,22 +284,40 @@ impl Server {
         Some((real, held))
     }
 
-    /// Holds a vault from now on, instead of what was held of it; not beyond the limit, nor when the agent ends.
-    pub(super) fn hold(&self, real: PathBuf, held: Held) -> bool {
+    /// Holds a vault from now on, instead of what was held of it; not beyond the limit, nor when the agent ends, nor if it was to be
+    /// forgotten meanwhile.
+    pub(super) fn hold(&self, connection: &Connection, real: PathBuf, held: Held) -> Result<(), NotHeld> {
         let mut all = lock(&self.held);
-        let is_full = all.len() >= VAULTS && !all.contains_key(&real);
-        if is_full || self.stop.load(Ordering::SeqCst) {
-            return false;
+        if self.stop.load(Ordering::SeqCst) {
+            return Err(NotHeld::Ending);
+        }
+        if connection.unlocks_in_vain() {
+            return Err(NotHeld::Locked);
+        }
+        if all.len() >= VAULTS && !all.contains_key(&real) {
+            return Err(NotHeld::Full);
         }
         all.insert(real, Arc::new(held));
         drop(all);
         self.wake_up();
-        true
+        Ok(())
+    }
+
+    /// The vault under this path is in use.
+    pub(super) fn touch(&self, real: &Path) {
+        let held = lock(&self.held).get(real).cloned();
+        if let Some(held) = held {
+            held.touch(&Reading::now());
+        }
     }
 
     /// Forgets one vault, or all, and everything that connections have of it. Returns how many there were, at once: requests
     /// that are at work have keys until they end.
-    fn forget(&self, real: Option<&Path>) -> u64 {
+    fn forget(&self, real: Option<&Path>, why: Why) -> u64 {
+        if why == Why::Asked {
+            // First, so that an unlock that is at work either has put its vault there already, or does not.
+            self.all_connections().iter().for_each(|connection| connection.unlock_in_vain(real));
+        }
         let gone: Vec<(PathBuf, Arc<Held>)> = {
             let mut all = lock(&self.held);
             match real {
@@ -285,10 +334,9 @@ impl Server {
         gone.len() as u64
     }
 
-    /// Forgets one vault, or all, and waits until nothing of it is in memory: until the requests that had its keys have ended, and
-    /// wiped what they had. One that takes too long loses its connection.
-    pub(super) fn forget_and_wait(&self, real: Option<&Path>) -> u64 {
-        let count = self.forget(real);
+    /// Waits until the requests that had keys of one vault, or any, have ended, and wiped what they had. One that takes too long
+    /// loses its connection.
+    fn wait_for_requests(&self, real: Option<&Path>) {
         let connections = self.all_connections();
         let at_work =
             connections.iter().filter_map(|connection| Some((connection, connection.at_work(real)?)));
@@ -302,7 +350,22 @@ impl Server {
             }
         }
         wait(LAST_MOMENT, &are_at_work);
+    }
+
+    /// Forgets one vault, or all, as somebody asked for, and waits until nothing of it is in memory.
+    pub(super) fn forget_and_wait(&self, real: Option<&Path>) -> u64 {
+        let count = self.forget(real, Why::Asked);
+        self.wait_for_requests(real);
         count
+    }
+
+    /// The same, without waiting here.
+    fn forget_soon(self: &Arc<Self>, real: Option<PathBuf>, why: Why) {
+        self.forget(real.as_deref(), why);
+        let server = Arc::clone(self);
+        let wait = move || server.wait_for_requests(real.as_deref());
+        // Where there can be no thread, requests have what they have until they end.
+        let _ = std::thread::Builder::new().spawn(wait);
     }
 
     /// Ends the agent, and lets the client know when it has.
@@ -315,8 +378,8 @@ impl Server {
     fn say_that_it_ended(&self) {
         let Ok(done) = agent::reply(ReplyKind::Result, &Done {}) else { return };
         for client in lock(&self.leavers).iter() {
-            // They may have gone.
-            let _ = client.as_ref().write_all(done.expose());
+            // They may have gone, or read nothing: nobody is waited for.
+            let _ = send(client, done.expose(), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
         }
     }
 
@@ -337,13 +400,13 @@ impl Server {
         lock(&self.connections).values().cloned().collect()
     }
 
-    fn forget_what_is_over(&self, now: &Reading) {
+    fn forget_what_is_over(self: &Arc<Self>, now: &Reading) {
         let over: Vec<PathBuf> = {
             let all = lock(&self.held);
             all.iter().filter(|(_, held)| held.is_over(now)).map(|(real, _)| real.clone()).collect()
         };
         for real in over {
-            self.forget(Some(&real));
+            self.forget_soon(Some(real), Why::Over);
         }
     }
 
@@ -377,6 +440,9 @@ const CONNECTIONS: usize = 128;
 const FEWEST_CONNECTIONS: usize = 8;
 /// Descriptors that are not for connections: files that are read and written, values that are open.
 const OTHER_DESCRIPTORS: u64 = 64;
+/// How often the clock and the socket are looked at, in seconds; and with nothing held.
+const LOOKS: i64 = 1;
+const LOOKS_IDLE: i64 = 30;
 /// Before the next connection is looked at, where there is no descriptor for one.
 const PAUSE: Duration = Duration::from_millis(10);
 const VAULTS: usize = 64;

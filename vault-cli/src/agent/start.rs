@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use vault_core::agent::link::LinkError;
+use vault_core::agent::place::Places;
+
 use super::AgentError;
-use super::socket::{Bound, Places};
+use super::socket::Bound;
 use crate::sys::detach;
 
 /// What became of a start.
@@ -17,7 +20,7 @@ pub(crate) enum Started {
 /// Starts an agent, and waits until it listens.
 ///
 /// # Errors
-/// [`AgentError::NoFolder`]; [`AgentError::NotStarted`], [`AgentError::System`]: the agent says why on standard error, which it
+/// [`AgentError::NoFolder`]; [`AgentError::NotStarted`], [`LinkError::System`]: the agent says why on standard error, which it
 /// shares until then.
 pub(crate) fn start(places: &Places) -> Result<Started, AgentError> {
     for place in places.all() {
@@ -27,7 +30,7 @@ pub(crate) fn start(places: &Places) -> Result<Started, AgentError> {
     }
     // Said here, once.
     Bound::check(places)?;
-    let line = detach::start().map_err(|error| AgentError::System(PathBuf::from("vault agent"), error))?;
+    let line = detach::start().map_err(|error| LinkError::System(PathBuf::from("vault agent"), error))?;
     match line.as_str() {
         READY => Ok(Started::New),
         RUNNING => Ok(Started::Running),

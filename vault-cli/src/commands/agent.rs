@@ -4,10 +4,12 @@ use std::path::Path;
 
 use serde::Serialize;
 use vault_core::agent::Request;
+use vault_core::agent::link::ask_all;
 use vault_core::agent::message::{self, AgentStatus, Done, Stop};
+use vault_core::agent::place::Places;
 
 use super::Run;
-use crate::agent::{AgentError, Memory, Places, Readiness, Started, ask_all, serve, start};
+use crate::agent::{AgentError, Memory, Readiness, Started, places, serve, start};
 use crate::cli::{Agent, AgentAction};
 use crate::failure::Failure;
 use crate::message::{Exit, Status};
@@ -15,7 +17,7 @@ use crate::session::SessionError;
 use crate::time::shown_span;
 
 pub(super) fn run(run: &mut Run<'_>, arguments: &Agent) -> Result<Exit, Failure> {
-    let places = Places::of(&run.environment);
+    let places = places(&run.environment);
     let done = match arguments.action {
         Some(AgentAction::Stop) => stop(&places).map(|()| Some("stopped the agent")),
         None if arguments.detached => serve(&places, memory(run), &Readiness::Detached).map(|()| None),
@@ -101,11 +103,11 @@ pub(super) fn state(run: &Run<'_>, vault: &Path) -> Result<Option<State>, Failur
     }
     let real = vault.canonicalize();
     let mut state = None;
-    for status in ask_all(&Places::of(&run.environment), &Request::Status(message::Status {})) {
+    for status in ask_all(&places(&run.environment), &Request::Status(message::Status {})) {
         let status: AgentStatus = match status {
             Ok(status) => status,
             Err(error) if error.is_version() => continue,
-            Err(error) => return Err(SessionError::Agent(error).into()),
+            Err(error) => return Err(SessionError::from(error).into()),
         };
         let held = status.held.iter().find(|held| real.as_ref().is_ok_and(|real| held.vault.path() == real));
         let found = State {

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 use vault_core::agent::Request;
+use vault_core::agent::link::ask_all;
 use vault_core::agent::message::{self, Locked, VaultPath};
 
 use super::Run;
-use crate::agent::{Places, ask_all};
+use crate::agent::places;
 use crate::cli::Lock;
 use crate::failure::Failure;
 use crate::message::{Exit, Status};
@@ -19,8 +20,8 @@ pub(super) fn run(run: &mut Run<'_>, arguments: &Lock) -> Result<Exit, Failure> 
     let request = Request::Lock(message::Lock { vault });
     let mut count = 0;
     // No agent holds nothing.
-    for locked in ask_all::<Locked>(&Places::of(&run.environment), &request) {
-        count += locked.map_err(SessionError::Agent)?.count;
+    for locked in ask_all::<Locked>(&places(&run.environment), &request) {
+        count += locked.map_err(SessionError::from)?.count;
     }
     if run.global.json {
         run.output.json(&Json { version: 1, locked: count })?;

@@ -5,20 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
-use vault_core::crypto::random::SystemRandom;
 use vault_core::format::entry::EntryName;
 use vault_core::source::{Source, Text};
 use vault_core::store::{self, Existing, ReplaceError, Snapshot};
-use vault_core::vault::merge::{MergeContext, Merged, merge};
-use vault_core::vault::{LockedVault, UnlockFailure, UnlockedVault};
+use vault_core::vault::{LockedVault, UnlockFailure};
 
-use super::{Run, states};
+use super::Run;
+use crate::agent::AgentError;
 use crate::cli::Merge;
 use crate::escape::quoted_path;
 use crate::failure::{Failure, GitFailure};
 use crate::message::{Exit, Status};
 use crate::session::{
-    Admitted, Rollback, SessionError, Somebody, State, Target, as_vault, keyring, open_locked, replace,
+    Made, Manner, Rollback, SessionError, Somebody, State, Target, Which, is_named, keyring, replace,
 };
 use crate::sys::git::Git;
 
@@ -55,15 +54,6 @@ struct Sides {
     theirs: State,
 }
 
-/// What came out, and may be written.
-struct Outcome {
-    text: Text,
-    result: &'static str,
-    conflicts: Vec<EntryName>,
-    vault: UnlockedVault,
-    admitted: Admitted,
-}
-
 impl Files {
     fn read(&self) -> Result<Sides, Failure> {
         // Where both sides added the file, or a base was made up of several, git gives what is no vault.
@@ -72,22 +62,9 @@ impl Files {
     }
 }
 
-/// How a merge is made.
-#[derive(Clone, Copy)]
-struct Manner<'p> {
-    /// As the messages call it.
-    name: &'p Path,
-    /// The file that will be written, or one beside it.
-    place: &'p Path,
-    somebody: Somebody,
-    rollback: Rollback,
-}
-
-impl<'p> Manner<'p> {
-    /// By somebody who can say what they mean.
-    fn by_hand(path: &'p Path) -> Self {
-        Self { name: path, place: path, somebody: Somebody::Anybody, rollback: Rollback::Refused }
-    }
+/// By somebody who can say what they mean.
+fn by_somebody(path: &Path) -> Manner<'_> {
+    Manner { name: path, place: path, rollback: Rollback::Refused }
 }
 
 /// Opens both sides, and merges them.
@@ -95,66 +72,22 @@ fn keyed(
     run: &mut Run<'_>,
     target: &mut Target,
     manner: Manner<'_>,
+    somebody: Somebody,
     sides: Sides,
-) -> Result<Outcome, Failure> {
-    let (our_text, their_text) = (Arc::clone(&sides.ours.source), Arc::clone(&sides.theirs.source));
-    let states = vec![sides.ours.vault, sides.theirs.vault];
-    let mut open = target.unlock(run, states, manner.somebody, Rollback::Told)?.into_iter();
-    let (Some(ours), Some(theirs)) = (open.next(), open.next()) else {
-        unreachable!("as many as were given");
-    };
-    // A base with another master key than both sides can tell nothing of them.
-    let base = sides.base.and_then(|base| {
-        let same = [&ours, &theirs].into_iter().find(|side| side.id() == base.vault.id())?;
-        base.vault.unlock_as(same).ok()
-    });
-    united(run, target, manner, [(ours, our_text), (theirs, their_text)], base.as_ref())
-}
-
-/// The seam: two unlocked states of one vault, wherever they were opened.
-fn united(
-    run: &Run<'_>,
-    target: &mut Target,
-    manner: Manner<'_>,
-    [(ours, our_text), (theirs, their_text)]: [(UnlockedVault, Arc<dyn Source>); 2],
-    base: Option<&UnlockedVault>,
-) -> Result<Outcome, Failure> {
-    let author = run.environment.author();
-    let mut context = MergeContext { now: run.now, author: &author, random: &mut SystemRandom };
-    let merged = merge(&ours, &theirs, base, &mut context)
-        .map_err(|error| GitFailure::Merge { path: manner.name.to_owned(), error })?;
-    let before = target.standing(&ours)?;
-    // What an earlier merge left in conflict there is no news of this one.
-    let (text, result, conflicts, vault) = match merged {
-        Merged::Ours => (whole(&our_text), "ours", Vec::new(), ours),
-        Merged::Theirs => (whole(&their_text), "theirs", Vec::new(), theirs),
-        Merged::New(new) => {
-            let merged = as_vault(manner.place, &new.text)?;
-            let key = if merged.id() == ours.id() { &ours } else { &theirs };
-            let vault = merged.unlock_as(key);
-            let vault = vault.map_err(|still| SessionError::of_still_locked(manner.name, *still))?;
-            (new.text, "merged", new.conflicts, vault)
-        }
-    };
-    let admitted = target.may_become(&before, &vault, manner.rollback)?;
-    Ok(Outcome { text, result, conflicts, vault, admitted })
-}
-
-fn whole(source: &Arc<dyn Source>) -> Text {
-    let mut text = Text::new();
-    text.copy(source, 0..source.len());
-    text
+) -> Result<Made, Failure> {
+    let open = target.unlock(run, vec![sides.ours, sides.theirs], somebody, Rollback::Told)?;
+    open.merge(target, manner, [0, 1], sides.base)
 }
 
 fn of_files(run: &mut Run<'_>, files: &Files, output: Option<&Path>) -> Result<Exit, Failure> {
     let is_printed = output.is_some_and(|to| to.as_os_str() == "-");
     let to = output.filter(|_| !is_printed).map(|to| run.folder.join(to));
     let place = to.as_deref().unwrap_or(&files.ours);
-    let mut target = Target::at(run, place)?;
+    let mut target = Target::at(run, place)?.or_of(&files.ours);
     let read = store::read(&files.ours).map_err(|error| SessionError::Store(files.ours.clone(), error))?;
-    let manner = Manner { name: &files.ours, ..Manner::by_hand(place) };
-    let merged = keyed(run, &mut target, manner, files.read()?)?;
-    match &to {
+    let manner = Manner { name: &files.ours, ..by_somebody(place) };
+    let merged = keyed(run, &mut target, manner, Somebody::Anybody, files.read()?)?;
+    let durable = match &to {
         _ if is_printed => {
             let text = merged
                 .text
@@ -163,11 +96,12 @@ fn of_files(run: &mut Run<'_>, files: &Files, output: Option<&Path>) -> Result<E
             run.output.text(&String::from_utf8_lossy(&text))?;
             return conflicts(merged.conflicts, None);
         }
-        Some(to) => write(to, &merged.text, PRIVATE)?,
-        None => replace(&files.ours, Some(&read), &merged.text)?,
-    }
-    target.became(&merged.vault, merged.admitted)?;
-    report(run, output.unwrap_or(&files.ours), merged.result, merged.conflicts, None)
+        Some(to) => write(to, &merged.text)?,
+        None => replace(&files.ours, Some(&read), &merged.text)?.map_err(Failure::from),
+    };
+    target.became(merged.mark)?;
+    durable?;
+    report(run, output.unwrap_or(&files.ours), merged.which, merged.conflicts, None)
 }
 
 /// What git left in conflict: both sides are in the index.
@@ -194,7 +128,7 @@ fn by_hand(run: &mut Run<'_>, output: Option<&Path>) -> Result<Exit, Failure> {
     // What was merged before and changed since must not be merged anew: that would undo it.
     // Git may have left its marks in a page alone, which opening the log does not see.
     let read = store::read(&path).ok();
-    let merged = match open_locked(&path).ok().filter(|present| present.check().is_ok()) {
+    let merged = match State::in_file(&path).ok().filter(|present| present.vault.check().is_ok()) {
         Some(present) => match beyond(run, &mut target, &path, present, sides)? {
             Beyond::Both(conflicts) => {
                 let conflicted = !conflicts.is_empty();
@@ -206,22 +140,23 @@ fn by_hand(run: &mut Run<'_>, output: Option<&Path>) -> Result<Exit, Failure> {
             }
             Beyond::Merged(merged) => *merged,
         },
-        None => keyed(run, &mut target, Manner::by_hand(&path), sides)?,
+        None => keyed(run, &mut target, by_somebody(&path), Somebody::Anybody, sides)?,
     };
     match output {
-        Some(to) => write(&run.folder.join(to), &merged.text, PRIVATE)?,
+        Some(to) => write(&run.folder.join(to), &merged.text)??,
         None => {
-            put(&path, read.as_ref(), &merged.text)?;
-            target.became(&merged.vault, merged.admitted)?;
+            let durable = put(&path, read.as_ref(), &merged.text)?;
+            target.became(merged.mark)?;
+            durable?;
         }
     }
-    report(run, output.unwrap_or(&path), merged.result, merged.conflicts, Some(then))
+    report(run, output.unwrap_or(&path), merged.which, merged.conflicts, Some(then))
 }
 
-fn put(path: &Path, read: Option<&Snapshot>, text: &Text) -> Result<(), Failure> {
+fn put(path: &Path, read: Option<&Snapshot>, text: &Text) -> Result<Lasting, Failure> {
     match read {
-        Some(read) => Ok(replace(path, Some(read), text)?),
-        None => write(path, text, PRIVATE),
+        Some(read) => Ok(replace(path, Some(read), text)?.map_err(Failure::from)),
+        None => write(path, text),
     }
 }
 
@@ -229,7 +164,7 @@ enum Beyond {
     /// The file has all that both sides have; these entries are in conflict.
     Both(Vec<EntryName>),
     /// It had not.
-    Merged(Box<Outcome>),
+    Merged(Box<Made>),
 }
 
 /// Merges unless the file in the work tree, which opens, has what both sides have. What it has beyond ours is kept.
@@ -237,37 +172,24 @@ fn beyond(
     run: &mut Run<'_>,
     target: &mut Target,
     path: &Path,
-    present: LockedVault,
+    present: State,
     sides: Sides,
 ) -> Result<Beyond, Failure> {
-    let snapshot = State::in_file(path)?;
-    let texts = [&snapshot.source, &sides.ours.source, &sides.theirs.source].map(Arc::clone);
-    let states = vec![present, sides.ours.vault, sides.theirs.vault];
-    let mut open = target.unlock(run, states, Somebody::Anybody, Rollback::Told)?.into_iter();
-    let (Some(now), Some(ours), Some(theirs)) = (open.next(), open.next(), open.next()) else {
-        unreachable!("as many as were given");
-    };
-    let known = |vault: &UnlockedVault| {
-        vault.known_seals().map_err(|error| SessionError::Verify(path.to_owned(), error))
-    };
-    let (of_now, of_ours, of_theirs) = (known(&now)?, known(&ours)?, known(&theirs)?);
-    if of_ours.is_subset(&of_now) && of_theirs.is_subset(&of_now) {
-        let all = now.list().map_err(|error| SessionError::Verify(path.to_owned(), error))?;
-        let in_conflict = all.into_iter().filter(|meta| meta.in_conflict());
-        return Ok(Beyond::Both(in_conflict.map(|meta| meta.name).collect()));
+    let states = vec![present, sides.ours, sides.theirs];
+    let mut open = target.unlock(run, states, Somebody::Anybody, Rollback::Told)?;
+    let has_ours = open.covers(path, NOW, OURS)?;
+    if has_ours && open.covers(path, NOW, THEIRS)? {
+        return Ok(Beyond::Both(open.in_conflict(path, NOW)?));
     }
-    let base = sides.base.and_then(|base| base.vault.unlock_as(&ours).ok());
-    let [now_text, our_text, their_text] = texts;
-    let ours = if of_ours.is_subset(&of_now) { (now, now_text) } else { (ours, our_text) };
-    let manner = Manner::by_hand(path);
-    let merged = united(run, target, manner, [ours, (theirs, their_text)], base.as_ref())?;
+    let ours = if has_ours { NOW } else { OURS };
+    let merged = open.merge(target, by_somebody(path), [ours, THEIRS], sides.base)?;
     Ok(Beyond::Merged(Box::new(merged)))
 }
 
 /// What git's merge driver leaves in the place of our side, whatever that is; git reads it from there.
 enum Driven {
     /// What the key made of it.
-    Keyed(Box<Outcome>),
+    Keyed(Box<Made>),
     /// What the text merge made of it.
     Text(Vec<u8>),
     /// What the text merge left in conflict, and why there is nothing better.
@@ -291,8 +213,9 @@ fn driver(run: &mut Run<'_>, files: &Files, name: &Path) -> Result<Exit, Failure
     };
     match driven {
         Driven::Keyed(merged) => {
-            write(&files.ours, &merged.text, PRIVATE)?;
-            target.became(&merged.vault, merged.admitted)?;
+            let durable = write(&files.ours, &merged.text)?;
+            target.became(merged.mark)?;
+            durable?;
             let then = format!("git add {}, and go on as \"git status\" says", shell(name.as_os_str()));
             if merged.conflicts.is_empty() {
                 run.voice.status(&Status::Done(format!("merged {} with the key", quoted_path(name))));
@@ -314,25 +237,20 @@ fn driver(run: &mut Run<'_>, files: &Files, name: &Path) -> Result<Exit, Failure
 
 /// With the key, if there is one without asking; else as text; else with the key that somebody has, who is asked.
 fn drive(run: &mut Run<'_>, target: &mut Target, files: &Files, name: &Path) -> Result<Driven, Failure> {
-    let is_named = states::is_named(run);
-    let sides = files.read();
-    let in_keyring = match &sides {
-        Ok(Sides { ours, theirs, .. }) => {
-            let both = [&ours.vault, &theirs.vault];
-            target.knows(both)?;
-            both.into_iter().any(|side| keyring(run, side).is_some())
-        }
-        Err(_) => false,
-    };
     let attempt = |run: &mut Run<'_>, target: &mut Target, somebody, sides: Result<Sides, Failure>| {
-        let manner = Manner { name, place: &files.ours, somebody, rollback: Rollback::Told };
-        match keyed(run, target, manner, sides?) {
+        let manner = Manner { name, place: &files.ours, rollback: Rollback::Told };
+        match keyed(run, target, manner, somebody, sides?) {
             Err(failure) if is_locked(&failure) => Ok(Err(failure)),
             other => other.map(|merged| Ok(Driven::Keyed(Box::new(merged)))),
         }
     };
+    let is_named = is_named(run);
+    let sides = files.read();
+    let in_keyring = sides.as_ref().is_ok_and(|sides| {
+        [&sides.ours, &sides.theirs].into_iter().any(|side| keyring(run, &side.vault).is_some())
+    });
     let mut failure = None;
-    if is_named || in_keyring {
+    if is_named || sides.is_ok() {
         match attempt(run, target, Somebody::Nobody, sides)? {
             Ok(driven) => return Ok(driven),
             // Who gave a key that does not open wants to know that rather.
@@ -364,10 +282,13 @@ fn drive(run: &mut Run<'_>, target: &mut Target, files: &Files, name: &Path) -> 
 fn is_locked(failure: &Failure) -> bool {
     match failure {
         Failure::Git(GitFailure::NeedsKey(_)) => true,
-        Failure::Session(error) => matches!(
-            **error,
-            SessionError::Locked { .. } | SessionError::Unlock { reason: UnlockFailure::Denied(_), .. }
-        ),
+        Failure::Session(error) => match &**error {
+            SessionError::Locked { .. } | SessionError::Unlock { reason: UnlockFailure::Denied(_), .. } => {
+                true
+            }
+            SessionError::Agent(AgentError::Link(error)) => error.is_locked(),
+            _ => false,
+        },
         _ => false,
     }
 }
@@ -399,36 +320,48 @@ fn leave_both(files: &Files) -> Result<(), Failure> {
     text.push("=======\n");
     text.copy(&theirs, 0..theirs.len());
     text.push(">>>>>>> theirs\n");
-    write(&files.ours, &text, PRIVATE)
+    write(&files.ours, &text)?
 }
 
 fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let mut text = Text::new();
     text.push(bytes);
-    write(path, &text, PRIVATE)
+    write(path, &text)?
 }
 
+/// Whether what was written outlives a power cut.
+type Lasting = Result<(), Failure>;
+
 /// Writes a file that is no vault that anybody else writes: a temporary one of git's, or one that was named.
-fn write(path: &Path, text: &Text, mode: u32) -> Result<(), Failure> {
+fn write(path: &Path, text: &Text) -> Result<Lasting, Failure> {
     let mode = path
         .metadata()
-        .map_or(mode, |metadata| std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777);
-    store::write_file(path, mode, Existing::Replace, |out| -> Result<(), ReplaceError> {
+        .map_or(PRIVATE, |metadata| std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777);
+    let written = store::write_file(path, mode, Existing::Replace, |out| -> Result<(), ReplaceError> {
         Ok(text.write_to(out)?)
-    })
-    .map_err(|error| Failure::NotStored { path: path.to_owned(), error })
+    });
+    let failed = |error| Failure::NotStored { path: path.to_owned(), error };
+    match written {
+        Err(error @ ReplaceError::FolderNotSynced(_)) => Ok(Err(failed(error))),
+        other => other.map(Ok).map_err(failed),
+    }
 }
 
 fn report(
     run: &mut Run<'_>,
     path: &Path,
-    result: &'static str,
+    which: Which,
     left: Vec<EntryName>,
     then: Option<String>,
 ) -> Result<Exit, Failure> {
     if run.global.json {
         let names = left.iter().map(EntryName::as_str).collect();
         let file = &path.to_string_lossy();
+        let result = match which {
+            Which::Ours => "ours",
+            Which::Theirs => "theirs",
+            Which::Both => "merged",
+        };
         run.output.json(&Json { version: 1, file, result, conflicts: names })?;
     }
     if left.is_empty() {
@@ -460,3 +393,7 @@ struct Json<'a> {
 }
 
 const PRIVATE: u32 = 0o600;
+/// The numbers of the file in the work tree and of the two sides.
+const NOW: usize = 0;
+const OURS: usize = 1;
+const THEIRS: usize = 2;

@@ -4,11 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
-use vault_core::crypto::random::SystemRandom;
 use vault_core::format::entry::EntryName;
 use vault_core::store;
-use vault_core::vault::LockedVault;
-use vault_core::vault::merge::{Direction, MergeContext, pick};
+use vault_core::vault::merge::Direction;
 
 use super::Run;
 use super::merge::{conflicts, shell};
@@ -16,7 +14,7 @@ use crate::cli::{Pick, Revert};
 use crate::escape::quoted_path;
 use crate::failure::{Failure, GitFailure};
 use crate::message::{Exit, Status};
-use crate::session::{Rollback, SessionError, Somebody, State, Target};
+use crate::session::{Deed, Rollback, SessionError, Somebody, State, Target, replace_locked};
 use crate::sys::git::Git;
 
 pub(super) fn apply(run: &mut Run<'_>, arguments: &Pick) -> Result<Exit, Failure> {
@@ -55,36 +53,25 @@ fn take(
         Some(bytes) => state(&path, bytes.clone())?,
         None => State::in_file(&path)?,
     };
-    let states = vec![now.vault, before.vault, after.vault];
-    let mut open = target.unlock(run, states, Somebody::Anybody, Rollback::Refused)?.into_iter();
-    let (Some(now), Some(before), Some(after)) = (open.next(), open.next(), open.next()) else {
-        unreachable!("as many as were given");
-    };
-    target.opened(&now)?;
+    let mut open = target.unlock(run, vec![now, before, after], Somebody::Anybody, Rollback::Refused)?;
+    target.opened(&open, NOW)?;
 
-    let lock = store::lock(&path).map_err(|error| SessionError::Store(path.clone(), error))?;
+    let store = |error| SessionError::Store(path.clone(), error);
+    let lock = store::lock(&path).map_err(store)?;
     // Somebody may have saved while a passphrase was typed.
-    let now = if from_index.is_some() {
-        now
-    } else {
-        let snapshot = lock.snapshot().map_err(|error| SessionError::Store(path.clone(), error))?;
-        let locked = LockedVault::open(Arc::new(snapshot))
-            .map_err(|error| SessionError::Format(path.clone(), error))?;
-        locked.unlock_as(&now).map_err(|_| SessionError::Replaced(path.clone()))?
-    };
+    if from_index.is_none() {
+        let now = State::of(Arc::new(lock.snapshot().map_err(store)?));
+        open.renew(&path, NOW, now.map_err(|error| SessionError::Format(path.clone(), error))?)?;
+    }
     let (verb, past) = match direction {
         Direction::Apply => ("pick", "picked"),
         Direction::Undo => ("revert", "reverted"),
     };
     let short: String = commit.chars().take(SHORT).collect();
-    let author = run.environment.author();
-    let mut context = MergeContext { now: run.now, author: &author, random: &mut SystemRandom };
-    let reason = format!("{verb} {short}");
-    let picked = pick(&now, &before, &after, direction, Some(&reason), &mut context)
-        .map_err(|error| GitFailure::Pick { path: path.clone(), commit: revision.to_owned(), error })?;
-    target.may_change(&now, &picked.given)?;
-    let stored = lock.replace(&picked.saved.text);
-    target.saved(&now, stored.map_err(|error| SessionError::Save(path.clone(), error))?, &picked.saved);
+    let picked = open.pick(&mut target, Deed { direction, words: &format!("{verb} {short}") })?;
+    let durable = replace_locked(&path, lock, &picked.text)?;
+    target.became(picked.mark)?;
+    durable?;
 
     let names = |names: &[EntryName]| names.iter().map(|name| name.as_str().to_owned()).collect();
     if run.global.json {
@@ -93,7 +80,7 @@ fn take(
             commit: &commit,
             changed: names(&picked.changed),
             conflicts: names(&picked.conflicts),
-            generation: picked.saved.generation,
+            generation: picked.generation,
         })?;
     }
     let then = match from_index {
@@ -131,5 +118,7 @@ struct Json<'a> {
     generation: u64,
 }
 
+/// The number of the state that it is done to.
+const NOW: usize = 0;
 /// Digits of a commit's name that are shown.
 const SHORT: usize = 12;

@@ -7,9 +7,10 @@ use vault_core::vault::LockedVault;
 use vault_core::vault::diff::Difference;
 
 use super::Run;
-use crate::context::unlock_sources;
 use crate::failure::Failure;
-use crate::session::{self, Credentials, Local, Remote, Session, SessionError, State, has_passphrase};
+use crate::session::{
+    self, Credentials, Local, Remote, Session, SessionError, State, has_passphrase, is_named,
+};
 use crate::sys::revisions::Repository;
 
 /// Opens one state of a vault after another: in the agent, as long as its key is their key; else here, with the same master key
@@ -203,12 +204,6 @@ pub(super) fn parse(path: &Path, text: Vec<u8>) -> Result<State, SessionError> {
 /// Whether there is something to unlock with, or somebody to ask for what a slot wants.
 pub(super) fn can_unlock(run: &mut Run<'_>, locked: &LockedVault) -> bool {
     is_named(run) || (has_passphrase(locked) && run.prompt.can_ask())
-}
-
-/// Whether something to unlock with was named, so that nobody has to be asked.
-pub(super) fn is_named(run: &Run<'_>) -> bool {
-    let options = run.global.unlock.options();
-    unlock_sources(&options, &run.environment, &run.config).iter().any(|source| !source.what.asks())
 }
 
 /// An older state that no slot opens may have been written before a rotation, with slots of its own.

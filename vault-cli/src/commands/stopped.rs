@@ -2,13 +2,10 @@
 
 use std::path::Path;
 
-use vault_core::format::lines::FormatError;
-use vault_core::vault::merge::MergeError;
-
 use super::Run;
 use crate::cli::Command;
-use crate::failure::{Failure, GitFailure};
-use crate::session::SessionError;
+use crate::failure::Failure;
+use crate::message;
 use crate::sys::git::Git;
 
 /// A failure that a conflict of git's is behind, with what git was doing.
@@ -17,19 +14,14 @@ pub(super) fn explained(run: &Run<'_>, command: &Command, failure: Failure) -> F
     if matches!(command, Command::Merge(merge) if merge.driver.is_some()) {
         return failure;
     }
-    let path = match &failure {
-        Failure::Session(error) => match &**error {
-            SessionError::Format(path, FormatError::ConflictMarkers { .. }) => path,
-            _ => return failure,
-        },
-        Failure::Git(GitFailure::Merge { path, error: MergeError::NotAMerge }) => path,
-        _ => return failure,
-    };
-    let path = run.folder.join(path);
-    let path = path.canonicalize().unwrap_or(path);
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    // By the id: the marks are seen when the file is opened, or when a page is read, or by the agent.
+    if !matches!(message::id(&failure), "conflict-markers" | "not-a-merge") {
+        return failure;
+    }
+    let Ok(location) = run.location() else { return failure };
+    let path = location.path.canonicalize().unwrap_or(location.path);
     // What git cannot tell changes nothing about the failure.
-    match Git::at(folder).stopped() {
+    match Git::at(path.parent().unwrap_or(Path::new("/"))).stopped() {
         Ok(Some(at)) => {
             let file = path.file_name().unwrap_or_default().to_owned();
             Failure::Stopped { failure: Box::new(failure), at, file }

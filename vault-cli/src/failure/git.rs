@@ -4,7 +4,6 @@ use std::io;
 use std::path::PathBuf;
 
 use vault_core::format::entry::EntryName;
-use vault_core::vault::merge::MergeError;
 
 /// What git is in the middle of that is no merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,22 +51,6 @@ pub(crate) enum GitFailure {
     },
     /// Merging as text does not do it, and there is no key.
     NeedsKey(PathBuf),
-    /// Two states are not merged.
-    Merge {
-        /// The vault.
-        path: PathBuf,
-        /// Why.
-        error: MergeError,
-    },
-    /// A commit is not picked or reverted.
-    Pick {
-        /// The vault.
-        path: PathBuf,
-        /// The commit.
-        commit: String,
-        /// Why.
-        error: MergeError,
-    },
     /// It was done, and these entries are in conflict.
     Conflicts {
         /// The entries.

@@ -10,17 +10,16 @@ use super::Message;
 use super::catalogue::{self as kinds};
 use super::session;
 use super::text::{caused, word};
-use crate::escape::{counted, quoted, quoted_path};
+use crate::escape::{counted, escaped, quoted, quoted_path};
 use crate::failure::{GitFailure, Stopped};
 
 /// What is said.
 pub(super) fn message(failure: &GitFailure) -> Message {
     match failure {
         GitFailure::NotStarted(error) => caused(kinds::GIT_FAILED, "cannot run git", error),
-        GitFailure::Refused { verb, said } => Message::new(
-            kinds::GIT_FAILED,
-            format!("git {} failed: {}", crate::escape::escaped(verb), crate::escape::escaped(said)),
-        ),
+        GitFailure::Refused { verb, said } => {
+            Message::new(kinds::GIT_FAILED, format!("git {} failed: {}", escaped(verb), escaped(said)))
+        }
         GitFailure::NoRepository(folder) => {
             Message::new(kinds::NO_REPOSITORY, format!("{} is in no git repository", quoted_path(folder)))
                 .hint("make one with: git init")
@@ -62,8 +61,6 @@ pub(super) fn message(failure: &GitFailure) -> Message {
         )
         .hint("somebody who can open the vault settles it with: vault merge; a cherry-pick with: vault pick COMMIT; a revert with: vault revert COMMIT")
         .hint("to have both sides as they were: git merge --abort, or the same for a rebase or cherry-pick"),
-        GitFailure::Merge { path, error } => merge(path, error),
-        GitFailure::Pick { path, commit, error } => pick(path, commit, error),
         GitFailure::Conflicts { names, then } => {
             let shown: Vec<String> = names.iter().map(|name| quoted(name.as_str())).collect();
             let message = Message::new(
@@ -128,7 +125,7 @@ fn file(path: &Path) -> String {
 }
 
 /// Why two states are not merged, and how to go on.
-fn merge(path: &Path, error: &MergeError) -> Message {
+pub(super) fn merge(path: &Path, error: &MergeError) -> Message {
     let vault = quoted_path(path);
     let refused = |reason: String| {
         Message::new(kinds::MERGE_REFUSED, format!("cannot merge {vault}: {reason}")).cause(error)
@@ -166,8 +163,9 @@ fn merge(path: &Path, error: &MergeError) -> Message {
     }
 }
 
-fn pick(path: &Path, commit: &str, error: &MergeError) -> Message {
-    let what = format!("cannot take commit {} for {}", quoted(commit), quoted_path(path));
+/// Why a commit is not picked or reverted.
+pub(super) fn pick(path: &Path, deed: &str, error: &MergeError) -> Message {
+    let what = format!("cannot {} in {}", escaped(deed), quoted_path(path));
     match error {
         MergeError::Ours(_) | MergeError::OtherVault => merge(path, error),
         MergeError::Theirs(error) | MergeError::Base(error) => side("the commit's", path, error),

@@ -12,7 +12,7 @@ use vault_core::vault::salvage::SalvageError;
 
 use super::catalogue::{self as kinds, Kind};
 use super::text::{caused, word};
-use super::{Message, slots};
+use super::{Message, git, slots};
 use crate::context::attributes;
 use crate::escape::{escaped, quoted, quoted_path};
 use crate::failure::SlotFailure;
@@ -95,6 +95,8 @@ pub(super) fn message(error: &SessionError) -> Message {
         )
         .hint("nothing was changed"),
         SessionError::Edit(path, error) => edit(path, error),
+        SessionError::Merge { path, error } => git::merge(path, error),
+        SessionError::Pick { path, deed, error } => git::pick(path, deed, error),
         SessionError::Save(path, error) => save(path, error),
         SessionError::Pin(path, error) => pin(path, error),
         SessionError::Salvage(path, SalvageError::Format(error)) => format(path, error),
@@ -385,7 +387,7 @@ fn unlock(path: &Path, failure: &UnlockFailure, slots: &[(String, String)]) -> M
             )
             .hint("name one with: --slot LABEL"),
             UnlockError::NotEnoughMemory => {
-                cannot(kinds::NOT_ENOUGH_MEMORY, "there is not enough memory".to_owned())
+                cannot(kinds::NOT_ENOUGH_MEMORY, "there is not enough memory, or can be no further thread".to_owned())
             }
             UnlockError::OtherVault { .. } => {
                 cannot(kinds::OTHER_VAULT, "the machine key belongs to another vault".to_owned())

@@ -319,7 +319,15 @@ impl PathPins {
 
     /// Remembers a save: what was read under the lock, what is stored now, and the seal between the two.
     pub(crate) fn saved(&mut self, before: &UnlockedVault, stored: &LockedVault, saved: &Saved) {
-        let sighting = Sighting::after(before, stored, saved.seal, saved.generation);
+        self.remember(before, &Sighting::after(before, stored, saved.seal, saved.generation));
+    }
+
+    /// Remembers a save that changed nothing but entries: what was read under the lock, and the seal that follows it.
+    pub(crate) fn followed(&mut self, before: &UnlockedVault, saved: &Saved) {
+        self.remember(before, &Sighting::following(before, saved.seal, saved.generation));
+    }
+
+    fn remember(&mut self, before: &UnlockedVault, sighting: &Sighting) {
         let is_rotation = sighting.id != before.id();
         let now = self.terms.now;
         for place in &mut self.places {
@@ -327,11 +335,11 @@ impl PathPins {
             place.write(self.folder.as_ref(), &|pins, branch| {
                 for name in read.names(branch, before)? {
                     if is_rotation && name == branch {
-                        pins.trust(branch, &sighting, now);
+                        pins.trust(branch, sighting, now);
                     } else if is_rotation {
-                        pins.record(name, &sighting, now);
+                        pins.record(name, sighting, now);
                     } else {
-                        pins.record_saved(&read, name, &sighting, now);
+                        pins.record_saved(&read, name, sighting, now);
                     }
                 }
                 Ok(())

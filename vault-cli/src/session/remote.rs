@@ -1,5 +1,7 @@
 //! The vault in the agent: the client's side of a session.
 
+mod together;
+
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use minicbor::Decode;
 use vault_core::agent::change::{self, Incoming};
 use vault_core::agent::differ::{self, Become};
-use vault_core::agent::message::{self, Bytes, Done, Found, Listed, VaultPath};
+use vault_core::agent::link::{Link, LinkError, find};
+use vault_core::agent::message::{self, Done, Found, Listed, VaultPath};
+use vault_core::agent::place::Places;
 use vault_core::agent::{PART, Request, SHORT};
 use vault_core::format::entry::{EntryName, Meta};
 use vault_core::format::front::Pages;
@@ -16,10 +20,9 @@ use vault_core::source::Source;
 use vault_core::vault::diff::{self, Difference};
 use vault_core::vault::edit::{NewValue, Outcome, Pick};
 use vault_core::vault::{Counts, LogRecord, LongValue, Value};
-use zeroize::Zeroizing;
 
+pub(crate) use self::together::FromAgent;
 use super::{Change, Committed, Expect, Facts, Log, Opened, Session, SessionError};
-use crate::agent::{AgentError, Link, Places, find};
 use crate::sys::folder::NamelessFile;
 
 /// A vault that the agent holds.
@@ -47,7 +50,7 @@ impl Remote {
         path: &Path,
         author: String,
         first: Option<(&EntryName, &str)>,
-    ) -> Result<Option<Self>, AgentError> {
+    ) -> Result<Option<Self>, LinkError> {
         let Some(vault) = VaultPath::new(path) else { return Ok(None) };
         let first = first.map(|(name, field)| get(&vault, None, name, field));
         let Some((link, facts)) = find(&places, &vault, first.as_ref())? else { return Ok(None) };
@@ -71,16 +74,7 @@ impl Remote {
             Err(error) if error.is_locked() => return Ok(None),
             other => other?,
         };
-        Ok(Some(Self {
-            link: Arc::clone(&self.link),
-            places: self.places.clone(),
-            vault: self.vault.clone(),
-            path: self.path.clone(),
-            author: self.author.clone(),
-            facts: opened.facts,
-            state: Some(opened.state),
-            attached: 0,
-        }))
+        Ok(Some(self.other(opened)))
     }
 
     /// How this state differs from an older one. None if one of them is no state.
@@ -93,7 +87,7 @@ impl Remote {
         let mut all = Vec::new();
         let _: Done = self.link().call_with(&differ, |bytes| {
             let part: message::DifferencesPart =
-                vault_core::agent::content(bytes).map_err(AgentError::Frame)?;
+                vault_core::agent::content(bytes).map_err(LinkError::Frame)?;
             all.extend(part.differences.into_iter().map(difference));
             Ok(())
         })?;
@@ -108,7 +102,7 @@ impl Remote {
     fn ask<T: for<'b> Decode<'b, ()>>(
         &mut self,
         request: &Request,
-        part: &mut dyn FnMut(&[u8]) -> Result<(), AgentError>,
+        part: &mut dyn FnMut(&[u8]) -> Result<(), LinkError>,
     ) -> Result<T, SessionError> {
         let mut parts = 0;
         let result = self.link().call_with(request, |bytes| {
@@ -116,7 +110,7 @@ impl Remote {
             part(bytes)
         });
         match result {
-            Err(AgentError::Lost(_)) if parts == 0 && self.attached == 0 && self.state.is_none() => {
+            Err(LinkError::Lost(_)) if parts == 0 && self.attached == 0 && self.state.is_none() => {
                 self.reconnect()?;
                 let result = self.link().call_with(request, part);
                 Ok(result?)
@@ -139,7 +133,7 @@ impl Remote {
     fn metas(&mut self, request: &Request) -> Result<Vec<Meta>, SessionError> {
         let mut all = Vec::new();
         let _: Done = self.ask(request, &mut |bytes| {
-            let part: message::Metas = vault_core::agent::content(bytes).map_err(AgentError::Frame)?;
+            let part: message::Metas = vault_core::agent::content(bytes).map_err(LinkError::Frame)?;
             all.extend(part.metas.into_iter().map(|meta| meta.0));
             Ok(())
         })?;
@@ -153,35 +147,10 @@ impl Remote {
             let _: message::Facts =
                 self.ask(&Request::Use(message::Use { vault: self.vault.clone() }), &mut |_| Ok(()))?;
         }
-        let mut link = self.link();
-        link.send(&Request::Attach(message::Attach { vault: self.vault.clone(), limit }))?;
-        let mut failed = None;
-        loop {
-            let mut bytes = Zeroizing::new(vec![0; PART]);
-            let length = fill(value, &mut bytes).unwrap_or_else(|error| {
-                failed = Some(error);
-                0
-            });
-            bytes.truncate(length);
-            link.send(&Request::Write(message::Write { bytes: Bytes(Secret::from(bytes)) }))?;
-            if length == 0 {
-                break;
-            }
-        }
-        let attached: Result<message::Attached, AgentError> = link.result(|_| Ok(()));
-        drop(link);
-        let attached = attached?;
-        match failed {
-            None => {
-                self.attached += 1;
-                Ok(attached.handle)
-            }
-            Some(error) => {
-                let close = message::Close { handle: Some(attached.handle), state: None };
-                let _: Done = self.link().call(&Request::Close(close))?;
-                Err(SessionError::Edit(self.path.clone(), error.into()))
-            }
-        }
+        let attached = self.link().attach(&self.vault, value, limit)?;
+        let attached = attached.map_err(|error| SessionError::Edit(self.path.clone(), error.into()))?;
+        self.attached += 1;
+        Ok(attached.handle)
     }
 
     fn wire(&mut self, change: Change) -> Result<change::Change, SessionError> {
@@ -304,7 +273,7 @@ impl Session for Remote {
             let link = Arc::clone(&self.link);
             let _: Done = self.link().call_with(&request, |bytes| {
                 let part: message::EntriesPart =
-                    vault_core::agent::content(bytes).map_err(AgentError::Frame)?;
+                    vault_core::agent::content(bytes).map_err(LinkError::Frame)?;
                 all.extend(part.entries.into_iter().map(|entry| opened(&link, &vault, state, entry)));
                 Ok(())
             })?;
@@ -375,11 +344,11 @@ impl Session for Remote {
         let request = Request::Log(message::Log { vault: self.vault.clone(), state: self.state });
         let mut bytes = Vec::new();
         let labels: message::LogLabels = self.ask(&request, &mut |part| {
-            let piece: message::LogPiece = vault_core::agent::content(part).map_err(AgentError::Frame)?;
+            let piece: message::LogPiece = vault_core::agent::content(part).map_err(LinkError::Frame)?;
             bytes.extend_from_slice(piece.bytes.0.expose());
             Ok(())
         })?;
-        let entries = message::LogEntry::decode_all(&bytes).map_err(AgentError::Frame)?;
+        let entries = message::LogEntry::decode_all(&bytes).map_err(LinkError::Frame)?;
         let records = entries.into_iter().map(|entry| LogRecord {
             seal: entry.seal,
             generation: entry.generation,
@@ -486,7 +455,7 @@ impl Long {
         Self { link: Arc::clone(link), place, length, chunk: Secret::new(Vec::new()), at: 0 }
     }
 
-    fn next(&mut self) -> Result<(), AgentError> {
+    fn next(&mut self) -> Result<(), LinkError> {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         let handle = match std::mem::replace(&mut self.place, Where::End) {
             Where::End => return Ok(()),
@@ -512,7 +481,7 @@ impl Long {
 impl Read for Long {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.at == self.chunk.expose().len() && !matches!(self.place, Where::End) {
-            self.next().map_err(|error| io::Error::other(AgentFailure(error)))?;
+            self.next().map_err(io::Error::other)?;
         }
         let rest = &self.chunk.expose()[self.at..];
         let count = rest.len().min(out.len());
@@ -526,36 +495,6 @@ impl LongValue for Long {
     fn length(&self) -> u64 {
         self.length
     }
-}
-
-/// An error of the agent, for `std::io`.
-#[derive(Debug)]
-struct AgentFailure(AgentError);
-
-impl std::fmt::Display for AgentFailure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.0 {
-            AgentError::Told(told) => f.write_str(&told.text),
-            AgentError::Lost(error) => write!(f, "the agent is gone: {error}"),
-            AgentError::Silent(waited) => write!(f, "the agent did not answer for {} s", waited.as_secs()),
-            _ => f.write_str("the agent cannot be understood"),
-        }
-    }
-}
-
-impl std::error::Error for AgentFailure {}
-
-fn fill(value: &mut dyn Read, out: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < out.len() {
-        match value.read(&mut out[length..]) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
 }
 
 /// At least as many bytes as this takes in a message.

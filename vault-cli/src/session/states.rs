@@ -1,25 +1,27 @@
-//! Several states of one vault, unlocked together, and the place where what a merge or a pick makes of them is written. Always
-//! in this process.
+//! States of a vault that nobody has unlocked yet, the place where what is made of several will be written, and opening them for
+//! it: in the agent, or here.
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vault_core::format::entry::EntryName;
 use vault_core::format::lines::FormatError;
-use vault_core::keys::{Credential, UnlockError, UnlockPolicy};
+use vault_core::keys::machine::MachineKey;
+use vault_core::keys::{Credential, UnlockError, UnlockPolicy, VaultId};
 use vault_core::source::{Source, Text};
 use vault_core::store::{self, Lock, ReplaceError, Snapshot};
-use vault_core::vault::edit::Saved;
 use vault_core::vault::{LockedVault, StillLocked, UnlockFailure, UnlockedVault};
 
-use super::pins::{PathPins, PinError, Seen};
-use super::unlock::{Somebody, by_keyring, credentials, policy, tell_skipped};
-use super::{SessionError, obey};
+use super::local::Durable;
+use super::pins::PinError;
+use super::spot::{Maker, Spot};
+use super::together::{Mark, Marked, Together};
+use super::unlock::{Somebody, by_keyring, credentials, fit, is_named, look_at_named, policy, tell_skipped};
+use super::{Remote, SessionError, Unpinned};
+use crate::agent::{self, AgentError};
 use crate::commands::Run;
 use crate::failure::Failure;
 use crate::message::{Voice, Warning};
-use crate::policy::Policy;
 
 /// A state of a vault that nobody has unlocked yet.
 pub(crate) struct State {
@@ -46,12 +48,16 @@ impl State {
     }
 }
 
-/// The place of the vault that a merge or a pick writes: the rules beside it, and what this machine remembers of it.
+/// The place of the vault that a merge or a pick writes.
 pub(crate) struct Target {
-    path: PathBuf,
-    pins: PathPins,
-    rules: Policy,
+    pub(super) spot: Spot,
+    /// Another file by which an agent may know the vault.
+    also: Option<PathBuf>,
+    author: String,
+    now: u64,
     voice: Voice,
+    /// What was unlocked with is of no older vault than this.
+    oldest: Option<u64>,
 }
 
 /// What is done about a result that lacks what was seen at its place.
@@ -69,26 +75,33 @@ impl Target {
     /// # Errors
     /// [`SessionError::Policy`]; a wrong `VAULT_ID`.
     pub(crate) fn at(run: &Run<'_>, path: &Path) -> Result<Self, Failure> {
-        let rules = Policy::beside(path).map_err(SessionError::Policy)?;
-        Ok(Self { path: path.to_owned(), pins: run.pins(path)?, rules, voice: run.voice })
+        Ok(Self {
+            spot: Spot::at(path, run.pins(path)?)?,
+            also: None,
+            author: run.environment.author(),
+            now: run.now,
+            voice: run.voice,
+            oldest: None,
+        })
     }
 
-    /// Fails if one of these is another vault than those that were accepted here, or that are named.
-    ///
-    /// # Errors
-    /// [`SessionError::Pin`].
-    pub(crate) fn knows<'v>(
-        &self,
-        states: impl IntoIterator<Item = &'v LockedVault>,
-    ) -> Result<(), SessionError> {
-        states
-            .into_iter()
-            .try_for_each(|state| self.pins.check_id(state.id()))
-            .map_err(|error| self.pin(error))
+    /// An agent that knows this file has its keys, too.
+    pub(crate) fn or_of(mut self, path: &Path) -> Self {
+        self.also = Some(path.to_owned());
+        self
     }
 
-    /// Unlocks all states: one with the keyring or with what the user gives, and each other one with the master key of one
-    /// that is open, or, where it is another, in the same way. Who is new may have a slot in one of them alone.
+    pub(super) fn path(&self) -> &Path {
+        &self.spot.path
+    }
+
+    pub(super) fn at_work(&mut self) -> (&mut Spot, Maker<'_>) {
+        (&mut self.spot, Maker { author: &self.author, now: self.now })
+    }
+
+    /// Unlocks all states together: in the agent, if it holds the vault and they all have its key. Else one with the keyring or with
+    /// what the user gives, and each other one with the master key of one that is open, or, where it is another, in the same way.
+    /// Who is new may have a slot in one of them alone.
     ///
     /// Nobody is asked for anything before it is known that these are states of the right vault. A merge is of states that may
     /// be older than a machine key; `first` says whether the first one may be.
@@ -98,18 +111,69 @@ impl Target {
     pub(crate) fn unlock(
         &mut self,
         run: &mut Run<'_>,
+        states: Vec<State>,
+        somebody: Somebody,
+        first: Rollback,
+    ) -> Result<Together, Failure> {
+        states
+            .iter()
+            .try_for_each(|state| self.spot.pins.check_id(state.vault.id()))
+            .map_err(|error| self.spot.pin(error))?;
+        if let Some(together) = self.in_agent(run, &states, first)? {
+            return Ok(together);
+        }
+        let (sources, vaults) = states.into_iter().map(|state| (state.source, state.vault)).unzip();
+        Ok(Together::here(sources, self.here(run, vaults, somebody, first)?))
+    }
+
+    fn in_agent(
+        &mut self,
+        run: &Run<'_>,
+        states: &[State],
+        first: Rollback,
+    ) -> Result<Option<Together>, Failure> {
+        if !run.may_use_agent() {
+            return Ok(None);
+        }
+        let sources: Vec<_> = states.iter().map(|state| Arc::clone(&state.source)).collect();
+        let mut held = None;
+        for path in [Some(self.path()), self.also.as_deref()].into_iter().flatten() {
+            held = match Remote::together(agent::places(&run.environment), path, &self.author, &sources) {
+                Err(SessionError::Agent(AgentError::Link(error))) if error.is_version() => {
+                    self.voice.warn(Warning::OtherAgent)?;
+                    return Ok(None);
+                }
+                other => other?,
+            };
+            if held.is_some() {
+                break;
+            }
+        }
+        let Some(remotes) = held else { return Ok(None) };
+        let keys = look_at_named(run)?;
+        let id = states[0].vault.id();
+        // The sides of a merge may be older than a machine key.
+        let generation = if first == Rollback::Refused { remotes[0].generation() } else { u64::MAX };
+        fit(self.path(), &keys, (&id, self.spot.pins.is_named(&id)), generation)?;
+        self.oldest = oldest(&keys, &id);
+        Ok(Some(Together::there(sources, remotes)))
+    }
+
+    fn here(
+        &mut self,
+        run: &mut Run<'_>,
         states: Vec<LockedVault>,
         somebody: Somebody,
         first: Rollback,
     ) -> Result<Vec<UnlockedVault>, Failure> {
-        self.knows(&states)?;
         let terms = policy(run)?;
-        let mut opener = Opener { path: &self.path, somebody, given: None };
+        let id = states.first().map(LockedVault::id);
+        let mut opener = Opener { path: &self.spot.path, somebody, given: None };
         let mut open: Vec<(usize, UnlockedVault)> = Vec::new();
         let mut left = Vec::new();
         for (number, locked) in states.into_iter().enumerate() {
             let policy = UnlockPolicy {
-                vault_is_named: self.pins.is_named(&locked.id()),
+                vault_is_named: self.spot.pins.is_named(&locked.id()),
                 allow_rollback: terms.allow_rollback || number > 0 || first == Rollback::Told,
                 ..terms.clone()
             };
@@ -120,7 +184,7 @@ impl Target {
             match attempt {
                 Ok(vault) => open.push((number, vault)),
                 Err(still) if is_denied(&still) => left.push((number, still)),
-                Err(still) => return Err(SessionError::of_still_locked(&self.path, *still).into()),
+                Err(still) => return Err(SessionError::of_still_locked(&self.spot.path, *still).into()),
             }
         }
         for (number, still) in left {
@@ -129,49 +193,48 @@ impl Target {
                 true => StillLocked { vault: again.vault, reason, skipped },
                 false => *again,
             });
-            open.push((number, vault.map_err(|still| SessionError::of_still_locked(&self.path, still))?));
+            let vault = vault.map_err(|still| SessionError::of_still_locked(&self.spot.path, still))?;
+            open.push((number, vault));
         }
-        if opener.has_machine_key() {
-            self.pins.name_by_key();
+        let keys: Vec<&MachineKey> = opener.machine_keys().collect();
+        if !keys.is_empty() {
+            self.spot.pins.name_by_key();
+        }
+        if let Some(id) = id.filter(|_| !terms.allow_rollback) {
+            self.oldest = oldest(keys, &id);
         }
         open.sort_by_key(|(number, _)| *number);
         Ok(open.into_iter().map(|(_, vault)| vault).collect())
     }
 
-    /// Says what there is to say of the vault that is here, and remembers it, as opening it does.
-    ///
-    /// # Errors
-    /// [`SessionError::Pin`], [`SessionError::Verify`]; warnings, with `--strict`.
-    pub(crate) fn opened(&mut self, here: &UnlockedVault) -> Result<(), Failure> {
-        let seen = self.compare(here)?;
-        self.pins.settle(&self.path, here, seen, self.voice)
-    }
-
-    /// Fails unless a save under the lock may follow on this state, which gives these names.
-    ///
-    /// # Errors
-    /// [`SessionError::Pin`], [`SessionError::AgainstPolicy`].
-    pub(crate) fn may_change<'n>(
-        &mut self,
-        here: &UnlockedVault,
-        names: impl IntoIterator<Item = &'n EntryName>,
-    ) -> Result<(), Failure> {
-        self.check_pins(here, Rollback::Refused)?;
-        let mut broken = self.rules.of_vault(here.id(), here.slots());
-        broken.extend(names.into_iter().filter_map(|name| self.rules.of_name(name.as_str())));
-        Ok(obey(&self.path, &self.rules, broken)?)
-    }
-
-    /// Remembers a save: what was read under the lock, and what is stored now.
-    pub(crate) fn saved(&mut self, before: &UnlockedVault, stored: Snapshot, saved: &Saved) {
-        // It is stored: what cannot be read of it again is said by whoever reads it next.
-        if let Ok(stored) = LockedVault::open(Arc::new(stored)) {
-            self.pins.saved(before, &stored, saved);
+    /// Fails unless this may be written here; else gives what there is to say when it is.
+    pub(super) fn admit(
+        &self,
+        generation: u64,
+        (older, unpinned): (Option<(u64, u64)>, Option<Unpinned>),
+        rollback: Rollback,
+    ) -> Result<Option<(u64, u64)>, Failure> {
+        let older_than_key = self.oldest.filter(|&pinned| pinned > generation);
+        match (rollback, older, older_than_key) {
+            (Rollback::Refused, Some((generation, seen)), _) => {
+                return Err(self.spot.pin(PinError::Older { generation, seen }).into());
+            }
+            (Rollback::Refused, None, Some(pinned)) => {
+                return Err(self.refused(UnlockFailure::RolledBack { generation, pinned }).into());
+            }
+            _ => {}
         }
+        if let Some(why) = unpinned {
+            self.voice.warn(Warning::Unpinned(self.path().to_owned(), why))?;
+        }
+        Ok(older_than_key.map(|pinned| (generation, pinned)))
     }
 
-    /// Fails if a merged text would be against the rules where ours is not: with other slots, and whatever can be seen
-    /// without a key.
+    fn refused(&self, reason: UnlockFailure) -> SessionError {
+        SessionError::Unlock { path: self.path().to_owned(), reason, slots: Vec::new() }
+    }
+
+    /// Fails if a merged text would be against the rules where ours is not.
     ///
     /// # Errors
     /// [`SessionError::AgainstPolicy`].
@@ -180,81 +243,43 @@ impl Target {
         ours: &LockedVault,
         merged: &LockedVault,
     ) -> Result<(), SessionError> {
-        let before = self.rules.of_vault(ours.id(), ours.slots());
-        let after = self.rules.of_vault(merged.id(), merged.slots());
-        obey(&self.path, &self.rules, worse(after, &before))
+        self.spot.may_become_text(ours, merged)
     }
 
-    /// Fails unless the result of a merge may be written in the place of ours.
+    /// Says what there is to say of a state that stands here, and remembers it, as opening it does.
     ///
     /// # Errors
-    /// [`SessionError::AgainstPolicy`] if it is against the rules where ours is not; [`SessionError::Pin`].
-    pub(crate) fn may_become(
-        &mut self,
-        ours: &Standing,
-        merged: &UnlockedVault,
-        rollback: Rollback,
-    ) -> Result<Admitted, Failure> {
-        let after = self.standing(merged)?;
-        obey(&self.path, &self.rules, worse(after.0, &ours.0))?;
-        let seen = self.compare(merged)?;
-        self.check_pins(merged, rollback)?;
-        Ok(Admitted(seen))
+    /// [`SessionError::Pin`], [`SessionError::Verify`]; warnings, with `--strict`.
+    pub(crate) fn opened(&mut self, here: &Together, number: usize) -> Result<(), Failure> {
+        let mark = here.mark(self, number)?;
+        self.became(mark)
     }
 
-    /// How a state stands to the rules.
-    ///
-    /// # Errors
-    /// [`SessionError::Verify`].
-    pub(crate) fn standing(&self, vault: &UnlockedVault) -> Result<Standing, SessionError> {
-        let mut broken = self.rules.of_vault(vault.id(), vault.slots());
-        if self.rules.concern_entries() {
-            let all = vault.list().map_err(|error| SessionError::Verify(self.path.clone(), error))?;
-            broken.extend(all.iter().filter_map(|meta| self.rules.of_name(meta.name.as_str())));
-        }
-        Ok(Standing(broken))
-    }
-
-    /// Remembers the result of a merge, which was written, and says what there is to say.
+    /// Remembers what was written here, and says what there is to say.
     ///
     /// # Errors
     /// [`SessionError::Pin`]; warnings, with `--strict`.
-    pub(crate) fn became(&mut self, merged: &UnlockedVault, admitted: Admitted) -> Result<(), Failure> {
-        self.pins.settle(&self.path, merged, admitted.0, self.voice)
-    }
-
-    fn compare(&mut self, vault: &UnlockedVault) -> Result<Seen, SessionError> {
-        let seen = self.pins.opened(vault);
-        let seen = seen.map_err(|error| SessionError::Verify(self.path.clone(), error))?;
-        seen.map_err(|error| self.pin(error))
-    }
-
-    fn check_pins(&mut self, vault: &UnlockedVault, rollback: Rollback) -> Result<(), Failure> {
-        let checked = self.pins.before_change(vault);
-        let checked = checked.map_err(|error| SessionError::Verify(self.path.clone(), error))?;
-        match checked {
-            Err(PinError::Older { .. }) if rollback == Rollback::Told => Ok(()),
-            Err(error) => Err(self.pin(error).into()),
-            Ok(Some(why)) => self.voice.warn(Warning::Unpinned(self.path.clone(), why)),
-            Ok(None) => Ok(()),
+    pub(crate) fn became(&mut self, mark: Mark) -> Result<(), Failure> {
+        let Spot { path, pins, .. } = &mut self.spot;
+        let mut older = mark.older;
+        match mark.what {
+            Marked::Seen(vault, seen) => {
+                older = older.filter(|_| seen.older.is_none());
+                pins.settle(path, &vault, seen, self.voice)?;
+            }
+            Marked::Saved(before, saved) => pins.followed(&before, &saved),
+            Marked::There(remote) => {
+                let seen = remote.stands_at(path)?;
+                older = seen.map(|seen| (remote.generation(), seen)).or(older);
+            }
+        }
+        match older {
+            None => Ok(()),
+            Some((generation, seen)) => {
+                self.voice.warn(Warning::OlderThanSeen { path: path.clone(), generation, seen })
+            }
         }
     }
-
-    fn pin(&self, error: PinError) -> SessionError {
-        SessionError::pin(&self.path, error)
-    }
-}
-
-/// What a state breaks of the rules.
-pub(crate) struct Standing(Vec<String>);
-
-/// A result that may be written, and what there is to say of it then.
-pub(crate) struct Admitted(Seen);
-
-/// What was so before may be mended one thing at a time; nothing may be added to it.
-fn worse(mut after: Vec<String>, before: &[String]) -> Vec<String> {
-    after.retain(|one| !before.contains(one));
-    after
 }
 
 /// Whatever opens states, read once.
@@ -275,6 +300,9 @@ impl Opener<'_> {
             Ok(vault) => return Ok(Ok(vault)),
             Err(locked) => locked,
         };
+        if self.somebody == Somebody::Nobody && !is_named(run) {
+            return Ok(Err(denied(locked)));
+        }
         let given = match &mut self.given {
             Some(given) => given,
             none => none.insert(credentials(run, self.path, Some(&locked))?.all),
@@ -286,9 +314,18 @@ impl Opener<'_> {
         Ok(opened)
     }
 
-    fn has_machine_key(&self) -> bool {
-        self.given.iter().flatten().any(|given| matches!(given, Credential::MachineKey(_)))
+    fn machine_keys(&self) -> impl Iterator<Item = &MachineKey> {
+        self.given.iter().flatten().filter_map(|given| match given {
+            Credential::MachineKey(key) => Some(key),
+            _ => None,
+        })
     }
+}
+
+/// The generation of this vault that machine keys say it has reached.
+fn oldest<'k>(keys: impl IntoIterator<Item = &'k MachineKey>, id: &VaultId) -> Option<u64> {
+    let of_it = keys.into_iter().filter(|key| key.vault().uuid == id.uuid);
+    of_it.map(MachineKey::generation).max()
 }
 
 /// With the master key of one that is open.
@@ -298,11 +335,13 @@ fn with_key_of(
 ) -> Result<UnlockedVault, Box<StillLocked>> {
     match open.iter().find(|(_, other)| other.id() == locked.id()) {
         Some((_, other)) => locked.unlock_as(other),
-        None => {
-            let reason = UnlockFailure::Denied(UnlockError::NoSlotMatches { tried: 0 });
-            Err(Box::new(StillLocked { vault: locked, reason, skipped: Vec::new() }))
-        }
+        None => Err(denied(locked)),
     }
+}
+
+fn denied(vault: LockedVault) -> Box<StillLocked> {
+    let reason = UnlockFailure::Denied(UnlockError::NoSlotMatches { tried: 0 });
+    Box::new(StillLocked { vault, reason, skipped: Vec::new() })
 }
 
 fn is_denied(still: &StillLocked) -> bool {
@@ -314,29 +353,52 @@ fn is_denied(still: &StillLocked) -> bool {
 /// # Errors
 /// [`SessionError::Save`], [`SessionError::Format`].
 pub(crate) fn as_vault(path: &Path, text: &Text) -> Result<LockedVault, SessionError> {
+    Ok(put_aside(path, |out| Ok(text.write_to(out)?))?.vault)
+}
+
+/// The state that `fill` writes, in a nameless file beside its place.
+///
+/// # Errors
+/// [`SessionError::Save`], [`SessionError::Format`]; those of `fill`.
+pub(super) fn put_aside(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> Result<(), ReplaceError>,
+) -> Result<State, SessionError> {
     let unsaved = |error| SessionError::Save(path.to_owned(), error);
     let spool = store::spool(path).map_err(unsaved)?;
     let mut out = BufWriter::with_capacity(BUFFER, spool);
-    let written = text.write_to(&mut out).and_then(|()| out.flush());
-    written.map_err(|error| unsaved(error.into()))?;
+    fill(&mut out).map_err(unsaved)?;
+    out.flush().map_err(|error| unsaved(error.into()))?;
     let spool = out.into_inner().map_err(|error| unsaved(error.into_error().into()))?;
-    LockedVault::open(Arc::new(spool)).map_err(|error| SessionError::Format(path.to_owned(), error))
+    State::of(Arc::new(spool)).map_err(|error| SessionError::Format(path.to_owned(), error))
 }
 
 /// Replaces the file that was read. Whoever has changed it since then keeps what they stored.
 ///
 /// # Errors
 /// [`SessionError::Store`], [`SessionError::Save`].
-pub(crate) fn replace(path: &Path, read: Option<&Snapshot>, text: &Text) -> Result<(), SessionError> {
+pub(crate) fn replace(path: &Path, read: Option<&Snapshot>, text: &Text) -> Result<Durable, SessionError> {
     let store = |error| SessionError::Store(path.to_owned(), error);
-    let save = |error| SessionError::Save(path.to_owned(), error);
     let lock: Lock = store::lock(path).map_err(store)?;
     if let Some(read) = read
         && !lock.snapshot().map_err(store)?.is_same(read)
     {
-        return Err(save(ReplaceError::ChangedMeanwhile));
+        return Err(SessionError::Save(path.to_owned(), ReplaceError::ChangedMeanwhile));
     }
-    lock.replace(text).map(drop).map_err(save)
+    replace_locked(path, lock, text)
+}
+
+/// Replaces the file that is locked.
+///
+/// # Errors
+/// [`SessionError::Save`].
+pub(crate) fn replace_locked(path: &Path, lock: Lock, text: &Text) -> Result<Durable, SessionError> {
+    let save = |error| SessionError::Save(path.to_owned(), error);
+    match lock.replace(text) {
+        Ok(_) => Ok(Ok(())),
+        Err(error @ ReplaceError::FolderNotSynced(_)) => Ok(Err(save(error))),
+        Err(error) => Err(save(error)),
+    }
 }
 
 const BUFFER: usize = 256 * 1024;

@@ -9,7 +9,7 @@ use vault_core::keys::ask::{Asker, cannot_ask};
 use vault_core::keys::keyring::{OsKeyring, Prompts};
 use vault_core::keys::machine::MachineKey;
 use vault_core::keys::recovery::RecoveryCode;
-use vault_core::keys::{Credential, Skipped, UnlockError, UnlockPolicy};
+use vault_core::keys::{Credential, Skipped, UnlockError, UnlockPolicy, VaultId};
 use vault_core::secret::{Passphrase, Secret};
 use vault_core::vault::{LockedVault, UnlockFailure, UnlockedVault};
 
@@ -228,15 +228,26 @@ pub(crate) fn policy(run: &Run<'_>) -> Result<UnlockPolicy, SessionError> {
     Ok(policy)
 }
 
+/// Whether something to unlock with was named, so that nobody has to be asked.
+pub(crate) fn is_named(run: &Run<'_>) -> bool {
+    let options = run.global.unlock.options();
+    unlock_sources(&options, &run.environment, &run.config).iter().any(|source| !source.what.asks())
+}
+
 /// Looks at what is named, for a vault that the agent holds: what cannot be read, or is not what it should be, is an error with the
-/// agent as without it, and so is a machine key of another vault, or of a newer state. Nothing of it is tried.
+/// agent as without it. Nothing of it is tried; what says of itself which vault it opens is given, for [`fit`].
 ///
 /// # Errors
 /// As [`credentials`].
-pub(crate) fn look_at_named(run: &Run<'_>, path: &Path, generation: u64) -> Result<(), Failure> {
+pub(crate) fn look_at_named(run: &Run<'_>) -> Result<Vec<MachineKey>, Failure> {
     let options = run.global.unlock.options();
+    let mut keys = Vec::new();
     for UnlockSource { what, .. } in unlock_sources(&options, &run.environment, &run.config) {
         let read = |file: &Path, limit| Ok::<_, Failure>((input::file(file, limit)?, in_file(file)));
+        let key = |text: Secret, place| {
+            MachineKey::parse(&input::without_newline(text))
+                .map_err(|error| SessionError::MachineKey(place, error))
+        };
         match what {
             // It may be wanted for something else.
             Unlocker::IdentityFile(file)
@@ -254,10 +265,10 @@ pub(crate) fn look_at_named(run: &Run<'_>, path: &Path, generation: u64) -> Resu
             }
             Unlocker::MachineKeyFile(file) => {
                 let (text, place) = read(file, MAX_IDENTITIES)?;
-                fits(run, path, generation, text, place)?;
+                keys.push(key(text, place)?);
             }
             Unlocker::MachineKey(text) => {
-                fits(run, path, generation, text.duplicate(), Place::Variable("VAULT_MACHINE_KEY"))?;
+                keys.push(key(text.duplicate(), Place::Variable("VAULT_MACHINE_KEY"))?);
             }
             Unlocker::PassphraseFile(file) => {
                 let (text, place) = read(file, MAX_PASSPHRASE)?;
@@ -271,22 +282,27 @@ pub(crate) fn look_at_named(run: &Run<'_>, path: &Path, generation: u64) -> Resu
             Unlocker::Askpass(_) | Unlocker::Pinentry(_) | Unlocker::Terminal => {}
         }
     }
-    Ok(())
+    Ok(keys)
 }
 
-/// Whether a machine key is of this vault, and not of a newer state.
-fn fits(run: &Run<'_>, path: &Path, generation: u64, text: Secret, place: Place) -> Result<(), Failure> {
-    let key = MachineKey::parse(&input::without_newline(text))
-        .map_err(|error| SessionError::MachineKey(place, error))?;
-    let id = super::open_locked(path)?.id();
+/// Fails unless these machine keys are of this vault, where no option names it, and not of a newer state.
+///
+/// # Errors
+/// [`SessionError::Unlock`].
+pub(crate) fn fit(
+    path: &Path,
+    keys: &[MachineKey],
+    (id, is_named): (&VaultId, bool),
+    generation: u64,
+) -> Result<(), SessionError> {
     let refused = |reason| SessionError::Unlock { path: path.to_owned(), reason, slots: Vec::new() };
-    let is_named = run.pins(path)?.is_named(&id);
-    if !is_named {
-        key.check(&id).map_err(|error| refused(UnlockFailure::Denied(error)))?;
-    }
-    if key.vault().uuid == id.uuid && key.generation() > generation {
-        let pinned = key.generation();
-        return Err(refused(UnlockFailure::RolledBack { generation, pinned }).into());
+    for key in keys {
+        if !is_named {
+            key.check(id).map_err(|error| refused(UnlockFailure::Denied(error)))?;
+        }
+        if key.vault().uuid == id.uuid && key.generation() > generation {
+            return Err(refused(UnlockFailure::RolledBack { generation, pinned: key.generation() }));
+        }
     }
     Ok(())
 }
@@ -342,10 +358,7 @@ pub(crate) fn has_slot(run: &Run<'_>, locked: &LockedVault, what: fn(&SlotKind) 
 /// The keyring of the system, which is used where nothing is named and a slot wants it. It may show a prompt of its own only
 /// where there is a display for it.
 pub(crate) fn keyring(run: &Run<'_>, locked: &LockedVault) -> Option<Credential> {
-    let is_named = unlock_sources(&run.global.unlock.options(), &run.environment, &run.config)
-        .iter()
-        .any(|source| !source.what.asks());
-    if is_named || !has_slot(run, locked, |kind| matches!(kind, SlotKind::Keyring(_))) {
+    if is_named(run) || !has_slot(run, locked, |kind| matches!(kind, SlotKind::Keyring(_))) {
         return None;
     }
     Some(Credential::Keyring(keyrings(run)))

@@ -9,6 +9,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 use super::change::Change;
 pub use super::differ::{Differ, DifferencesPart};
+pub use super::merge::{Covered, Covers, Made, MadePart, Merge, Pick, Written};
 use crate::agent;
 use crate::format::cbor::{self, TextMap, True};
 use crate::format::entry::{self, EntryName};
@@ -291,6 +292,7 @@ members! {
         7 allow_rollback: Option<Flag>,
     }
     /// What there is to say about a state.
+    #[derive(Clone)]
     Facts {
         /// How deep its log is.
         1 generation: u64,

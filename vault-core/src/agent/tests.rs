@@ -91,8 +91,26 @@ impl Dice<'_> {
     fn request(&mut self) -> Request {
         let vault = self.path();
         let state = self.maybe(Self::number);
-        match self.roll() % 22 {
+        match self.roll() % 26 {
             21 => Request::Differ(Differ { vault, older: self.number(), newer: self.number() }),
+            22 => Request::Merge(Merge {
+                vault,
+                author: self.text(),
+                ours: self.number(),
+                theirs: self.number(),
+                base: state,
+            }),
+            23 => Request::Pick(Pick {
+                vault,
+                author: self.text(),
+                present: self.number(),
+                before: self.number(),
+                after: self.number(),
+                reason: self.text(),
+                undo: self.maybe(|_| Flag),
+            }),
+            24 => Request::Covers(Covers { vault, state: self.number(), other: self.number() }),
+            25 => Request::Written(Written { vault, state: self.number() }),
             0 => Request::Hello(Hello { versions: self.some(Self::number), program: self.text() }),
             1 => Request::Status(Status {}),
             2 => Request::Unlock(Unlock {
@@ -226,6 +244,33 @@ fn a_difference_comes_back_as_it_was() {
     let frame = reply(ReplyKind::Part, &DifferencesPart { differences: all() }).unwrap();
     let (_, bytes) = reply_kind(&frame.expose()[4..]).unwrap();
     assert_eq!(content::<DifferencesPart>(bytes).unwrap().differences, all());
+}
+
+#[test]
+fn what_was_made_comes_back_as_it_was() {
+    let name = |text: &str| EntryName::parse(text).unwrap();
+    let parts = [
+        MadePart { text: Some(Bytes(Secret::new(b"vault/1 ".to_vec()))), ..MadePart::default() },
+        MadePart { conflicts: Some(vec![name("a"), name("b")]), ..MadePart::default() },
+        MadePart { changed: Some(vec![name("c")]), ..MadePart::default() },
+    ];
+    for part in &parts {
+        let frame = reply(ReplyKind::Part, part).unwrap();
+        let (_, bytes) = reply_kind(&frame.expose()[4..]).unwrap();
+        let came: MadePart = content(bytes).unwrap();
+        assert_eq!(
+            came.text.map(|text| text.0.expose().to_vec()),
+            part.text.as_ref().map(|text| text.0.expose().to_vec())
+        );
+        assert_eq!((came.conflicts, came.changed), (part.conflicts.clone(), part.changed.clone()));
+    }
+    let facts = Facts { generation: 9, seals: 3, epoch: 0, slot: None, older: Some(10), removal: None };
+    let made = Made { state: 7, facts, apart: Some(Flag), left_slots: None };
+    let frame = reply(ReplyKind::Result, &made).unwrap();
+    let (_, bytes) = reply_kind(&frame.expose()[4..]).unwrap();
+    let came: Made = content(bytes).unwrap();
+    assert_eq!((came.state, came.facts.generation, came.facts.older), (7, 9, Some(10)));
+    assert_eq!((came.apart, came.left_slots), (Some(Flag), None));
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Argon2id: from a passphrase to the key that opens a slot. docs/format.md, "Key slots" and "Limits".
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use zeroize::Zeroize;
 
-use crate::secret::{Key, Wrapping};
+use crate::secret::{Key, Wrapping, scrub_stack};
 
 /// Argon2id's cost, within the limits of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,14 +123,14 @@ impl KdfCost {
     }
 }
 
-/// There is not enough memory for the cost of this slot.
+/// There is not enough memory for the cost of this slot, or no thread to spend it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutOfMemory;
 
 /// `W = Argon2id(passphrase, salt, m KiB, t passes, p lanes, 32 bytes)`, version 1.3.
 ///
 /// # Errors
-/// [`OutOfMemory`] if the memory cannot be had.
+/// [`OutOfMemory`] if the memory cannot be had, or not even one thread.
 ///
 /// # Panics
 /// Never: a [`KdfCost`] is within Argon2's own limits.
@@ -141,11 +143,24 @@ pub fn derive(passphrase: &[u8], salt: &[u8; 16], cost: KdfCost) -> Result<Key<W
     memory.0.try_reserve_exact(blocks).map_err(|_| OutOfMemory)?;
     memory.0.resize(blocks, Block::default());
     let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    Ok(Key::init_with(|out| {
-        argon
-            .hash_password_into_with_memory(passphrase, salt, out, &mut memory.0)
-            .expect("lengths and memory are within Argon2's own limits");
-    }))
+    let threads = threads(cost.lanes)?;
+    let key = Key::init_with(|out| {
+        threads.install(|| {
+            argon
+                .hash_password_into_with_memory(passphrase, salt, out, &mut memory.0)
+                .expect("lengths and memory are within Argon2's own limits");
+        });
+    });
+    threads.broadcast(|_| scrub_stack());
+    Ok(key)
+}
+
+/// Threads for one derivation, which end with it: those of the crate's own would be kept, and with them what is on their stacks.
+fn threads(lanes: u32) -> Result<ThreadPool, OutOfMemory> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let wanted = processors.min(usize::try_from(lanes).unwrap_or(1));
+    let of = |count| ThreadPoolBuilder::new().num_threads(count).build();
+    of(wanted).or_else(|_| of(1)).map_err(|_| OutOfMemory)
 }
 
 /// Argon2's blocks, wiped when dropped: the last of them give the key to whoever reads them.

@@ -196,17 +196,18 @@ impl<'a> ChunkLines<'a> {
         let worker = |_| {
             let (to, chunks) = sync_channel::<Chunk>(CHUNKS_EACH);
             let (done, from) = sync_channel(CHUNKS_EACH);
-            scope.spawn(move || {
+            let seal = move || {
                 for mut chunk in chunks {
                     chunk.seal(cipher, id);
                     if done.send(chunk).is_err() {
                         return;
                     }
                 }
-            });
-            Worker { to, from }
+            };
+            std::thread::Builder::new().spawn_scoped(scope, seal).ok().map(|_| Worker { to, from })
         };
-        let workers = if threads > 1 { (0..threads).map(worker).collect() } else { Vec::new() };
+        // Fewer where there can be no more threads.
+        let workers = if threads > 1 { (0..threads).map_while(worker).collect() } else { Vec::new() };
         Self { cipher, id, out, workers, sent: 0, received: 0, written: 0, spare: None }
     }
 

@@ -11,6 +11,7 @@ use crate::format::limits;
 use crate::format::seal::{Changes, Links, Place};
 use crate::format::text;
 use crate::source::Source;
+use crate::vault::read::{in_parallel, processors};
 
 /// Which part of a seal, in its associated data.
 #[derive(Clone, Copy)]
@@ -157,22 +158,18 @@ const WORTH_A_THREAD: usize = 256;
 
 /// The links of all seals, in their order, opened by all processors if there are many.
 fn open_all(lines: &[SealLine], sealer: &Sealer) -> Result<Vec<Links>, VerifyError> {
-    let open = |lines: &[SealLine]| lines.iter().map(|line| open_links(line, sealer)).collect();
+    let open = |lines: &[SealLine]| -> Result<Vec<Links>, VerifyError> {
+        lines.iter().map(|line| open_links(line, sealer)).collect()
+    };
     if lines.len() < WORTH_A_THREAD {
         return open(lines);
     }
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(8));
-    let parts = lines.chunks(lines.len().div_ceil(threads));
-    let parts: Vec<Result<Vec<Links>, VerifyError>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = parts.map(|part| scope.spawn(move || open(part))).collect();
-        let join = |worker: std::thread::ScopedJoinHandle<'_, _>| {
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        workers.into_iter().map(join).collect()
-    });
+    let threads = processors();
+    let parts: Vec<&[SealLine]> = lines.chunks(lines.len().div_ceil(threads)).collect();
+    let parts: Vec<Vec<Links>> = in_parallel(parts.len(), threads, |number| open(parts[number]))?;
     let mut all = Vec::with_capacity(lines.len());
-    for part in parts {
-        all.append(&mut part?);
+    for mut part in parts {
+        all.append(&mut part);
     }
     Ok(all)
 }

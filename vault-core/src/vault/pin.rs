@@ -179,6 +179,12 @@ impl Sighting {
         let epoch = before.roster().epoch + u64::from(stored.id() != before.id());
         Self { id: stored.id(), generation, epoch, tips: vec![seal], slots, removed }
     }
+
+    /// Of the vault as a save stored it that changed nothing but entries: the new seal follows all others.
+    #[must_use]
+    pub fn following(before: &UnlockedVault, seal: SealId, generation: u64) -> Self {
+        Self { generation, tips: vec![seal], ..Self::of(before) }
+    }
 }
 
 fn slots_of(lines: &[SlotLine]) -> Vec<Shown> {

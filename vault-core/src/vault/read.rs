@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use crate::error::VerifyError;
@@ -240,12 +240,23 @@ pub(super) fn each_page<T: Send, E: Send>(
     bytes: u64,
     work: impl Fn(u16) -> Result<T, E> + Sync,
 ) -> Result<Vec<T>, E> {
-    let next = AtomicU16::new(0);
-    let threads = match bytes / WORTH_A_THREAD {
-        0 => 1,
-        worth => std::thread::available_parallelism()
-            .map_or(1, |n| n.get().min(8).min(usize::try_from(worth + 1).unwrap_or(8))),
-    };
+    let threads = processors().min(usize::try_from(bytes / WORTH_A_THREAD).unwrap_or(usize::MAX) + 1);
+    let work = |number| work(u16::try_from(number).expect("below a count of 16 bits"));
+    in_parallel(count.into(), threads, work)
+}
+
+/// How many threads are worth having.
+pub(super) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get().min(8))
+}
+
+/// Calls `work` for every number below `count`, on as many threads as there can be up to this number; stops at the first error.
+pub(super) fn in_parallel<T: Send, E: Send>(
+    count: usize,
+    threads: usize,
+    work: impl Fn(usize) -> Result<T, E> + Sync,
+) -> Result<Vec<T>, E> {
+    let next = AtomicUsize::new(0);
     let run = || {
         let mut done = Vec::new();
         loop {
@@ -267,7 +278,9 @@ pub(super) fn each_page<T: Send, E: Send>(
             crate::secret::scrub_stack();
             done
         };
-        let workers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        // Where there can be no more threads, those that there are do it all.
+        let workers: Vec<_> =
+            (1..threads).map_while(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
         let mut all = run();
         for worker in workers {
             all.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));

@@ -149,7 +149,17 @@ impl Conversation<'_> {
     }
 
     pub(super) fn read(&mut self, handle: u64) -> Result<(), Refusal> {
-        let taken = lock(&self.connection.open).values.remove(&handle);
+        let taken = {
+            let mut open = lock(&self.connection.open);
+            if open.forgotten.contains(&handle) {
+                return Err(told(
+                    "agent-locked",
+                    4,
+                    "the vault of this value was locked before all of it was read",
+                ));
+            }
+            open.values.remove(&handle)
+        };
         let Some((real, mut reader)) = taken else { return Err(bad_request("no value has this number")) };
         self.connection.is_about(&real);
         let mut bytes = Zeroizing::new(vec![0; PART]);

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::path::PathBuf;
 
 use vault_core::agent::change::{self, Incoming};
+use vault_core::agent::link::{Frames, Told};
 use vault_core::agent::message::{self, Done};
 use vault_core::agent::{PART, Request};
 use vault_core::vault::edit::{NewValue, Outcome, Pick, Update};
 use zeroize::Zeroizing;
 
-use super::{Conversation, DEADLINE, Refusal, Told, VALUES, bad_request, told};
+use super::{Conversation, DEADLINE, Refusal, VALUES, bad_request, told};
 use crate::agent::connection::Connection;
 use crate::agent::held::real;
-use crate::agent::link::Frames;
-use crate::agent::server::lock;
+use crate::agent::server::{Server, lock};
 use crate::session::{Change, Committed, Expect, Session};
 
 impl Conversation<'_> {
@@ -66,9 +67,11 @@ impl Conversation<'_> {
     }
 
     pub(super) fn attach(&mut self, attach: &message::Attach) -> Result<(), Refusal> {
-        let vault = self.vault(&attach.vault, None).map(drop);
+        let vault = self.vault(&attach.vault, None).map(|(real, ..)| real);
         self.connection.receives();
         let mut incoming = Parts {
+            server: self.server,
+            real: vault.as_ref().ok().cloned(),
             connection: self.connection,
             frames: &mut self.frames,
             part: Zeroizing::new(Vec::new()),
@@ -76,14 +79,17 @@ impl Conversation<'_> {
             end: None,
         };
         let mut length = 0;
-        let result = vault.and_then(|()| {
+        let result = vault.and_then(|_| {
             let mut counted = Counted { reader: &mut incoming, count: &mut length };
             Ok(crate::session::attachment(attach.vault.path(), &mut counted, attach.limit)?)
         });
         // The rest is still on its way, and is no request.
         let rest = io::copy(&mut incoming, &mut io::sink());
-        let is_whole = matches!(incoming.end, Some(true));
-        if rest.is_err() || !is_whole {
+        let end = incoming.end;
+        if matches!(end, Some(End::Other)) {
+            return Err(bad_request("a value was announced, and did not come to its end"));
+        }
+        if rest.is_err() || !matches!(end, Some(End::Whole)) {
             // Either the client went, or the vault was locked while its value came in.
             self.vault(&attach.vault, None)?;
             return Err(Refusal::Gone);
@@ -155,12 +161,25 @@ fn change_size(change: &change::Change) -> usize {
 
 /// The parts of a value that a client writes.
 struct Parts<'a> {
+    server: &'a Server,
+    /// The vault that it is for, if that is held.
+    real: Option<PathBuf>,
     connection: &'a Connection,
     frames: &'a mut Frames,
     part: Zeroizing<Vec<u8>>,
     at: usize,
-    /// Whether the client ended it, or went.
-    end: Option<bool>,
+    end: Option<End>,
+}
+
+/// How a value ended.
+#[derive(Clone, Copy)]
+enum End {
+    /// The client said so.
+    Whole,
+    /// With another request.
+    Other,
+    /// With the connection.
+    Gone,
 }
 
 impl Read for Parts<'_> {
@@ -171,19 +190,20 @@ impl Read for Parts<'_> {
             }
             let next = self.connection.while_waiting(|| self.frames.next(Some(DEADLINE)));
             let next = match next {
-                Ok(Some(frame)) => Request::decode(frame.body.expose()).ok(),
+                Ok(Some(frame)) => Some(Request::decode(frame.body.expose())),
                 _ => None,
             };
+            self.real.iter().for_each(|real| self.server.touch(real));
             match next {
-                Some(Request::Write(write)) if write.bytes.0.expose().len() <= PART => {
+                Some(Ok(Request::Write(write))) if write.bytes.0.expose().len() <= PART => {
                     self.part = Zeroizing::new(write.bytes.0.expose().to_vec());
                     self.at = 0;
                     if self.part.is_empty() {
-                        self.end = Some(true);
+                        self.end = Some(End::Whole);
                     }
                 }
-                _ => {
-                    self.end = Some(false);
+                other => {
+                    self.end = Some(if other.is_some() { End::Other } else { End::Gone });
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
             }

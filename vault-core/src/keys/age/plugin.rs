@@ -184,7 +184,7 @@ impl<'a> Run<'a> {
         };
         let (to, commands) = sync_channel(1);
         // Not joined: a grandchild may hold the pipe open for as long as it likes.
-        std::thread::spawn(move || {
+        let reading = std::thread::Builder::new().spawn(move || {
             let mut out = BufReader::new(stdout.take(MAX_OUTPUT));
             loop {
                 let command = read_stanza(&mut out);
@@ -194,6 +194,10 @@ impl<'a> Run<'a> {
                 }
             }
         });
+        if reading.is_err() {
+            let _ = child.kill().and_then(|()| child.wait());
+            return Err(failed(PluginTrouble::Ended));
+        }
         let Plugin { name, ask, silence } = *plugin;
         Ok(Self { name, ask, silence, child, stdin, commands, asked_in_vain: false })
     }
