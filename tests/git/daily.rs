@@ -2,14 +2,6 @@
 
 use super::team::{Desk, Team};
 
-/// `main` and `side` with a commit each, `side` checked out last and `main` now. Both set `name`, to values of their own.
-fn parted(desk: &Desk<'_>, ours: &str, theirs: &str) {
-    desk.git(&["checkout", "-q", "-b", "side"]).ends(0);
-    desk.save(theirs, &format!("side-value-of-{theirs}"));
-    desk.git(&["checkout", "-q", "main"]).ends(0);
-    desk.save(ours, &format!("main-value-of-{ours}"));
-}
-
 /// With a key that is named, and with an agent that holds the vault.
 fn in_both(test: impl Fn(&Team)) {
     test(&Team::new());
@@ -29,7 +21,7 @@ fn a_clone_merges_two_branches_with_the_key_or_without() {
     let desk = team.desk_at("clone");
     desk.vault(&["git", "setup", "--yes", "--no-hook"]).ends(0).says("merge.vault.driver");
     for (hand, said) in [(desk.clone(), "with the key"), (desk.locked(), "as text, without the key")] {
-        parted(&desk, "entry/0", "entry/1");
+        desk.parted("entry/0", "entry/1");
         hand.git(&["merge", "--no-edit", "side"]).ends(0).says(said);
         desk.is_good();
         assert_eq!(desk.get("entry/1"), "side-value-of-entry/1");
@@ -42,7 +34,7 @@ fn a_clone_merges_two_branches_with_the_key_or_without() {
 fn one_field_changed_on_both_sides_is_in_conflict_until_it_is_resolved() {
     in_both(|team| {
         let desk = team.desk();
-        parted(&desk, "entry/0", "entry/0");
+        desk.parted("entry/0", "entry/0");
         desk.git(&["merge", "--no-edit", "side"]).ends(1).says("\"entry/0\"").says("vault resolve");
         // The file itself verifies, and says of the one entry that it has two values; the others are as ever.
         desk.is_good();
@@ -87,7 +79,7 @@ fn attributes_and_fields_of_one_entry_merge_one_by_one() {
 fn without_the_key_a_conflict_is_left_to_somebody_who_has_it() {
     in_both(|team| {
         let desk = team.desk();
-        parted(&desk, "entry/0", "entry/0");
+        desk.parted("entry/0", "entry/0");
         let locked = desk.locked();
         locked.git(&["cherry-pick", "side"]).ends(1).says("a cherry-pick with: vault pick COMMIT");
         desk.vault(&["list"]).ends(6).says("vault pick CHERRY_PICK_HEAD");
@@ -117,7 +109,7 @@ fn without_the_driver_the_conflict_is_settled_by_hand() {
     in_both(|team| {
         let desk = team.desk();
         without_driver(&desk);
-        parted(&desk, "entry/0", "entry/0");
+        desk.parted("entry/0", "entry/0");
         desk.git(&["merge", "--no-edit", "side"]).ends(1);
         desk.vault(&["list"]).ends(6).says("conflict").says("vault merge");
         desk.vault(&["merge"]).ends(7);
@@ -133,7 +125,7 @@ fn without_the_driver_the_conflict_is_settled_by_hand() {
 fn files_are_merged_by_name() {
     let team = Team::new();
     let desk = team.desk();
-    parted(&desk, "entry/0", "entry/1");
+    desk.parted("entry/0", "entry/1");
     for (revision, name) in [("main~1", "base"), ("main", "ours"), ("side", "theirs")] {
         let text = desk.git(&["show", &format!("{revision}:secrets.vault")]).ends(0).stdout;
         std::fs::write(desk.folder.join(name), text).unwrap();
@@ -274,7 +266,7 @@ fn an_older_commit_is_reverted_by_a_new_seal() {
 fn a_pick_of_what_was_changed_here_too_keeps_both_values() {
     in_both(|team| {
         let desk = team.desk();
-        parted(&desk, "entry/0", "entry/0");
+        desk.parted("entry/0", "entry/0");
         desk.vault(&["pick", "side"]).ends(7).says("\"entry/0\"");
         desk.vault(&["resolve", "entry/0", "--ours"]).ends(0);
         desk.commit("picked");
@@ -289,7 +281,7 @@ fn a_pick_of_what_was_changed_here_too_keeps_both_values() {
 fn a_linked_work_tree_merges_as_the_first_one_does() {
     let team = Team::new();
     let desk = team.desk();
-    parted(&desk, "entry/0", "entry/0");
+    desk.parted("entry/0", "entry/0");
     desk.git(&["worktree", "add", "-q", "-b", "linked", "../linked", "main"]).ends(0);
     let linked = team.desk_at("linked");
     linked.git(&["merge", "--no-edit", "side"]).ends(1).says("\"entry/0\"");
@@ -304,7 +296,7 @@ fn a_linked_work_tree_merges_as_the_first_one_does() {
 fn the_editor_shows_both_versions_and_stores_what_is_left() {
     in_both(|team| {
         let desk = team.desk();
-        parted(&desk, "entry/0", "entry/0");
+        desk.parted("entry/0", "entry/0");
         desk.git(&["merge", "--no-edit", "side"]).ends(1);
         // Without an editor it is said; with one that changes nothing, both are still there.
         desk.vault(&["resolve", "entry/0", "--edit"]).ends(1).says("EDITOR");

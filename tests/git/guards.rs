@@ -1,21 +1,7 @@
 //! A merge and a pick look where every other command looks: at what this machine remembers of the vault, at the rules beside
 //! it, and at the newcomer's slot.
 
-use super::team::{Desk, Team};
-
-const OLDER: &str = "seen here (generation";
-
-fn head(desk: &Desk<'_>) -> String {
-    desk.git(&["rev-parse", "HEAD"]).said.trim().to_owned()
-}
-
-/// `side` with this change; `main` is checked out.
-fn on_side(desk: &Desk<'_>, change: &dyn Fn()) {
-    desk.git(&["checkout", "-q", "-B", "side", "main"]).ends(0);
-    change();
-    desk.commit("there");
-    desk.git(&["checkout", "-q", "main"]).ends(0);
-}
+use super::team::{OLDER, Team};
 
 #[test]
 fn the_master_key_of_a_stranger_is_not_merged_in_until_it_is_trusted() {
@@ -48,30 +34,32 @@ fn the_master_key_of_a_stranger_is_not_merged_in_until_it_is_trusted() {
     assert_eq!(desk.get("entry/0"), "changed-beside");
 }
 
+/// What is merged is seen to be taken back, though nobody has read it.
+pub(super) fn is_remembered(team: &Team, by_hand: bool) {
+    let desk = team.desk();
+    desk.parted("entry/0", "entry/0");
+    let before = desk.head();
+    if by_hand {
+        desk.git(&["-c", "merge.vault.driver=false", "merge", "--no-edit", "side"]).ends(1);
+        desk.vault(&["merge"]).ends(7);
+    } else {
+        desk.git(&["merge", "--no-edit", "side"]).ends(1);
+    }
+    desk.git(&["commit", "-q", "-a", "-m", "not resolved yet"]).ends(0);
+    desk.git(&["reset", "-q", "--hard", &before]).ends(0);
+    let listed = desk.vault(&["list"]).ends(0);
+    assert_eq!(listed.said.contains(OLDER), !by_hand, "in the middle of a merge there is no branch");
+}
+
 #[test]
 fn a_merge_is_remembered_as_a_save_is() {
     for by_hand in [false, true] {
-        let team = Team::new();
-        let desk = team.desk();
-        on_side(&desk, &|| desk.set("entry/0", "changed-there"));
-        desk.save("entry/0", "changed-here");
-        let before = head(&desk);
-        if by_hand {
-            desk.git(&["-c", "merge.vault.driver=false", "merge", "--no-edit", "side"]).ends(1);
-            desk.vault(&["merge"]).ends(7);
-        } else {
-            desk.git(&["merge", "--no-edit", "side"]).ends(1);
-        }
-        desk.git(&["commit", "-q", "-a", "-m", "not resolved yet"]).ends(0);
-        // Nobody has read the merged vault; and yet that it was taken back is seen.
-        desk.git(&["reset", "-q", "--hard", &before]).ends(0);
-        let listed = desk.vault(&["list"]).ends(0);
-        assert_eq!(listed.said.contains(OLDER), !by_hand, "in the middle of a merge there is no branch");
+        is_remembered(&Team::new(), by_hand);
     }
     // Of files by name, and a pick.
     let team = Team::new();
     let desk = team.desk();
-    on_side(&desk, &|| desk.set("entry/0", "changed-there"));
+    desk.on_side(&|| desk.set("entry/0", "changed-there"));
     let text = desk.git(&["show", "side:secrets.vault"]).ends(0).stdout;
     std::fs::write(desk.folder.join("theirs"), text).unwrap();
     desk.save("entry/1", "changed-here");
@@ -88,7 +76,7 @@ fn a_merge_is_remembered_as_a_save_is() {
 fn an_older_side_is_no_news_and_a_result_that_lacks_what_was_seen_is() {
     let team = Team::new();
     let desk = team.desk();
-    on_side(&desk, &|| desk.set("entry/0", "changed-there"));
+    desk.on_side(&|| desk.set("entry/0", "changed-there"));
     for number in 1..4 {
         desk.save(&format!("entry/{number}"), &format!("changed-here-{number}"));
     }
@@ -120,7 +108,7 @@ fn a_merge_brings_in_no_slot_and_no_name_that_the_rules_forbid() {
     let team = Team::new();
     let desk = team.desk();
     let recipient = team.age_identity("other.key");
-    on_side(&desk, &|| {
+    desk.on_side(&|| {
         desk.vault(&["slot", "add", "--age", &recipient, "--label", "other", "--yes"]).ends(0);
         desk.set("tmp/x", "of-the-forbidden-name");
     });
@@ -153,7 +141,7 @@ fn a_merge_brings_in_no_slot_and_no_name_that_the_rules_forbid() {
     rules("[slots]\nrequired-kinds = [\"age\"]\n");
     desk.git(&["branch", "-q", "with-age"]).ends(0);
     rules("");
-    on_side(&desk, &|| drop(desk.vault(&["slot", "remove", "other", "--yes"]).ends(0)));
+    desk.on_side(&|| drop(desk.vault(&["slot", "remove", "other", "--yes"]).ends(0)));
     desk.git(&["checkout", "-q", "with-age"]).ends(0);
     desk.save("entry/1", "changed-here-too");
     desk.git(&["merge", "--no-edit", "side"]).ends(1).says("there is no slot of the kind \"age\"");
@@ -171,13 +159,13 @@ fn who_has_a_slot_on_one_side_only_can_merge_both() {
             || drop(desk.vault(&["slot", "add", "--age", &recipient, "--label", "new", "--yes"]).ends(0));
         let change = || desk.set("entry/0", "changed-there");
         if theirs_has_it {
-            on_side(&desk, &|| {
+            desk.on_side(&|| {
                 add();
                 change();
             });
             desk.save("entry/0", "changed-here");
         } else {
-            on_side(&desk, &change);
+            desk.on_side(&change);
             add();
             desk.save("entry/0", "changed-here");
         }
@@ -194,7 +182,7 @@ fn who_has_a_slot_on_one_side_only_can_merge_both() {
 fn a_merge_is_held_against_the_generation_of_a_machine_key() {
     let team = Team::with_identity();
     let desk = team.desk();
-    on_side(&desk, &|| desk.set("entry/0", "changed-there"));
+    desk.on_side(&|| desk.set("entry/0", "changed-there"));
     desk.save("entry/0", "changed-here");
     desk.git(&["branch", "-q", "old"]).ends(0);
     desk.save("entry/1", "changed-later");
@@ -216,7 +204,7 @@ fn a_merge_is_held_against_the_generation_of_a_machine_key() {
 fn what_is_stored_is_remembered_even_if_its_folder_cannot_be_synced() {
     let team = Team::new();
     let desk = team.desk();
-    on_side(&desk, &|| desk.set("entry/0", "changed-there"));
+    desk.on_side(&|| desk.set("entry/0", "changed-there"));
     desk.save("entry/1", "changed-here");
     let text = desk.git(&["show", "side:secrets.vault"]).ends(0).stdout;
     std::fs::write(desk.folder.join("theirs"), text).unwrap();

@@ -1,28 +1,16 @@
 //! Git's merges, and what is picked and reverted, with the agent: it holds the vault, and no key is anywhere else.
 
-use super::team::{Desk, Team};
+use super::guards::is_remembered;
+use super::team::{OLDER, Team};
 
 const KEY: [&str; 2] = ["--passphrase-file", "../passphrase"];
-const OLDER: &str = "seen here (generation";
-
-/// `main` with a change, checked out, and `side` with another one.
-fn parted(desk: &Desk<'_>, ours: &str, theirs: &str) {
-    desk.git(&["checkout", "-q", "-b", "side"]).ends(0);
-    desk.save(theirs, &format!("side-value-of-{theirs}"));
-    desk.git(&["checkout", "-q", "main"]).ends(0);
-    desk.save(ours, &format!("main-value-of-{ours}"));
-}
-
-fn head(desk: &Desk<'_>) -> String {
-    desk.git(&["rev-parse", "HEAD"]).said.trim().to_owned()
-}
 
 #[test]
 fn locked_the_clean_cases_merge_as_text_and_unlocked_with_the_key() {
     let team = Team::with_agent();
     let desk = team.desk();
     for (locked, said) in [(true, "as text, without the key"), (false, "with the key")] {
-        parted(&desk, "entry/0", "entry/1");
+        desk.parted("entry/0", "entry/1");
         if locked {
             desk.vault(&["lock"]).ends(0);
         }
@@ -48,7 +36,7 @@ fn locked_the_clean_cases_merge_as_text_and_unlocked_with_the_key() {
 fn locked_a_conflict_waits_for_the_key_and_says_so() {
     let team = Team::with_agent();
     let desk = team.desk();
-    parted(&desk, "entry/0", "entry/0");
+    desk.parted("entry/0", "entry/0");
     desk.vault(&["lock"]).ends(0);
     desk.git(&["merge", "--no-edit", "side"]).ends(1).says("somebody who can open the vault");
     desk.vault(&["merge"]).ends(4).says("unlock");
@@ -69,7 +57,7 @@ fn locked_a_conflict_waits_for_the_key_and_says_so() {
 fn a_conflict_of_lines_is_settled_by_the_agent_that_held_the_vault_before() {
     let team = Team::with_agent();
     let desk = team.desk();
-    parted(&desk, "entry/0", "entry/0");
+    desk.parted("entry/0", "entry/0");
     desk.vault(&["git", "setup", "--remove", "--yes"]).ends(0);
     desk.commit("no driver");
     desk.git(&["merge", "--no-edit", "side"]).ends(1);
@@ -98,7 +86,7 @@ fn a_conflict_of_lines_is_settled_by_the_agent_that_held_the_vault_before() {
 fn files_are_merged_where_one_of_them_is_held() {
     let team = Team::with_agent();
     let desk = team.desk();
-    parted(&desk, "entry/0", "entry/1");
+    desk.parted("entry/0", "entry/1");
     for (revision, name) in [("main~1", "base"), ("main", "ours"), ("side", "theirs")] {
         let text = desk.git(&["show", &format!("{revision}:secrets.vault")]).ends(0).stdout;
         std::fs::write(desk.folder.join(name), text).unwrap();
@@ -121,24 +109,11 @@ fn files_are_merged_where_one_of_them_is_held() {
 #[test]
 fn what_the_agent_merged_is_remembered_as_a_save_is() {
     for by_hand in [false, true] {
-        let team = Team::with_agent();
-        let desk = team.desk();
-        parted(&desk, "entry/0", "entry/0");
-        let before = head(&desk);
-        if by_hand {
-            desk.git(&["-c", "merge.vault.driver=false", "merge", "--no-edit", "side"]).ends(1);
-            desk.vault(&["merge"]).ends(7);
-        } else {
-            desk.git(&["merge", "--no-edit", "side"]).ends(1);
-        }
-        desk.git(&["commit", "-q", "-a", "-m", "not resolved yet"]).ends(0);
-        desk.git(&["reset", "-q", "--hard", &before]).ends(0);
-        let listed = desk.vault(&["list"]).ends(0);
-        assert_eq!(listed.said.contains(OLDER), !by_hand, "in the middle of a merge there is no branch");
+        is_remembered(&Team::with_agent(), by_hand);
     }
     let team = Team::with_agent();
     let desk = team.desk();
-    parted(&desk, "entry/1", "entry/0");
+    desk.parted("entry/1", "entry/0");
     let text = desk.git(&["show", "side:secrets.vault"]).ends(0).stdout;
     std::fs::write(desk.folder.join("theirs"), text).unwrap();
     desk.vault(&["merge", "secrets.vault", "theirs"]).ends(0);
@@ -158,7 +133,7 @@ fn what_the_agent_merged_is_remembered_as_a_save_is() {
 fn an_older_side_is_no_news_and_a_result_that_lacks_what_was_seen_is() {
     let team = Team::with_agent();
     let desk = team.desk();
-    parted(&desk, "entry/1", "entry/0");
+    desk.parted("entry/1", "entry/0");
     for number in 2..4 {
         desk.save(&format!("entry/{number}"), &format!("changed-here-{number}"));
     }
@@ -213,7 +188,7 @@ fn a_forged_side_is_refused_by_the_agent_as_without_it() {
 fn the_rules_beside_the_vault_hold_for_what_the_agent_merges() {
     let team = Team::with_agent();
     let desk = team.desk();
-    parted(&desk, "entry/0", "tmp/x");
+    desk.parted("entry/0", "tmp/x");
     std::fs::write(desk.folder.join("vault.toml"), "version = 1\n[names]\nforbidden = [\"tmp/*\"]\n")
         .unwrap();
     desk.commit("rules");
@@ -248,7 +223,7 @@ fn across_a_rotation_the_agent_has_one_key_of_two_and_the_other_one_is_asked_for
 fn a_machine_key_holds_what_the_agent_merges_against_its_generation() {
     let team = Team::with_agent();
     let desk = team.desk();
-    parted(&desk, "entry/0", "entry/0");
+    desk.parted("entry/0", "entry/0");
     for number in 0..4 {
         desk.save("entry/1", &format!("changed-later-{number}"));
     }
@@ -289,7 +264,7 @@ fn a_stash_comes_back_and_a_linked_work_tree_is_unlocked_by_its_own_path() {
     desk.vault(&["show", "entry/0"]).ends(0).says("url=x");
     desk.commit("both");
 
-    parted(&desk, "entry/1", "entry/1");
+    desk.parted("entry/1", "entry/1");
     desk.git(&["worktree", "add", "-q", "-b", "linked", "../linked", "main"]).ends(0);
     let linked = team.desk_at("linked");
     linked.git(&["merge", "--no-edit", "side"]).ends(1).says("somebody who can open the vault");

@@ -5,26 +5,22 @@ use std::fs;
 
 use super::team::{Desk, Team};
 
-fn head(desk: &Desk<'_>) -> String {
-    desk.git(&["rev-parse", "HEAD"]).said.trim().to_owned()
-}
-
 /// What the hook lets through and what it stops, here.
 fn watches(desk: &Desk<'_>) {
     let vault = desk.folder.join("secrets.vault");
     for (hand, said) in [(desk.clone(), "verifies"), (desk.locked(), "has the right form")] {
         // A good vault goes through, as do commits without one.
         desk.set("entry", "a-value-of-the-hook");
-        let before = head(desk);
+        let before = desk.head();
         hand.git(&["commit", "-q", "-a", "-m", "good"]).ends(0).says(said);
-        assert_ne!(head(desk), before);
+        assert_ne!(desk.head(), before);
         fs::write(desk.folder.join("notes"), before).unwrap();
         hand.git(&["add", "notes"]).ends(0);
         hand.git(&["commit", "-q", "-m", "no vault in it"]).ends(0);
 
         // Plain text, in the vault or in its place; marks of a merge; a line that was cut; line ends of another system.
         let good = fs::read_to_string(&vault).unwrap();
-        let before = head(desk);
+        let before = desk.head();
         for (bad, said) in [
             ("entry=a-value-in-plain-text\n".to_owned(), "is not a vault"),
             (format!("{good}entry: a-value-in-plain-text\n"), "secrets.vault"),
@@ -44,7 +40,7 @@ fn watches(desk: &Desk<'_>) {
             }
             let ran = ran.ends(1).says(said);
             assert!(!ran.said.contains("a-value-in-plain-text"), "{}", ran.said);
-            assert_eq!(head(desk), before);
+            assert_eq!(desk.head(), before);
         }
         fs::write(&vault, good).unwrap();
         desk.git(&["add", "-A"]).ends(0);
@@ -115,9 +111,9 @@ fn careless(desk: &Desk<'_>, rules: Option<&str>, conflict: bool) {
 
 /// A merge that git makes cleanly is not committed, and says why.
 fn is_stopped(hand: &Desk<'_>, why: &str) {
-    let before = head(hand);
+    let before = hand.head();
     hand.git(&["merge", "--no-edit", "side"]).ends(1).says(why).says("Not committing merge");
-    assert_eq!(head(hand), before);
+    assert_eq!(hand.head(), before);
 }
 
 #[test]

@@ -2,13 +2,6 @@
 
 use super::team::{Desk, Team};
 
-fn on_side(desk: &Desk<'_>, change: &dyn Fn()) {
-    desk.git(&["checkout", "-q", "-B", "side", "main"]).ends(0);
-    change();
-    desk.commit("there");
-    desk.git(&["checkout", "-q", "main"]).ends(0);
-}
-
 #[test]
 fn a_restart_on_one_side_takes_in_what_the_other_changed() {
     for ours_restarts in [true, false] {
@@ -17,10 +10,10 @@ fn a_restart_on_one_side_takes_in_what_the_other_changed() {
         let compact = || drop(desk.vault(&["compact"]).ends(0));
         let change = || desk.set("entry/0", "changed-there");
         if ours_restarts {
-            on_side(&desk, &change);
+            desk.on_side(&change);
             compact();
         } else {
-            on_side(&desk, &compact);
+            desk.on_side(&compact);
             change();
         }
         desk.commit("here");
@@ -34,7 +27,7 @@ fn a_restart_on_one_side_takes_in_what_the_other_changed() {
 fn a_restart_on_both_sides_is_refused_with_how_to_go_on() {
     let team = Team::new();
     let desk = team.desk();
-    on_side(&desk, &|| {
+    desk.on_side(&|| {
         desk.set("entry/0", "there");
         desk.vault(&["compact"]).ends(0);
     });
@@ -53,7 +46,7 @@ fn a_restart_on_both_sides_is_refused_with_how_to_go_on() {
 fn the_same_entry_renamed_on_both_sides_keeps_our_name_and_asks() {
     let team = Team::new();
     let desk = team.desk();
-    on_side(&desk, &|| drop(desk.vault(&["rename", "entry/0", "there"]).ends(0)));
+    desk.on_side(&|| drop(desk.vault(&["rename", "entry/0", "there"]).ends(0)));
     desk.vault(&["rename", "entry/0", "here"]).ends(0);
     desk.commit("here");
     desk.git(&["merge", "--no-edit", "side"]).ends(1).says("\"here\"");
@@ -68,7 +61,7 @@ fn the_same_entry_renamed_on_both_sides_keeps_our_name_and_asks() {
 fn removed_here_and_changed_there_stays_and_asks() {
     let team = Team::new();
     let desk = team.desk();
-    on_side(&desk, &|| desk.set("entry/0", "changed-there"));
+    desk.on_side(&|| desk.set("entry/0", "changed-there"));
     desk.vault(&["remove", "entry/0"]).ends(0);
     desk.commit("here");
     desk.git(&["merge", "--no-edit", "side"]).ends(1).says("\"entry/0\"");
@@ -84,7 +77,7 @@ fn slots_added_on_both_sides_all_open_the_vault_and_labels_that_clash_are_made_l
     let team = Team::new();
     let desk = team.desk();
     let [ann, bob] = ["ann.key", "bob.key"].map(|file| team.age_identity(file));
-    on_side(&desk, &|| drop(desk.vault(&["slot", "add", "--age", &bob, "--label", "new", "--yes"]).ends(0)));
+    desk.on_side(&|| drop(desk.vault(&["slot", "add", "--age", &bob, "--label", "new", "--yes"]).ends(0)));
     desk.vault(&["slot", "add", "--age", &ann, "--label", "new", "--yes"]).ends(0);
     desk.commit("here");
     desk.git(&["merge", "--no-edit", "side"]).ends(0);
@@ -114,7 +107,7 @@ fn changes_beside_a_rotation_are_sealed_for_the_new_key_whichever_side_rotates()
         };
         let (here, there): (&dyn Fn(), &dyn Fn()) =
             if ours_rotates { (&rotate, &change) } else { (&change, &rotate) };
-        on_side(&desk, there);
+        desk.on_side(there);
         here();
         desk.commit("here");
         let rotated = id(&desk, if ours_rotates { "main" } else { "side" });
@@ -131,7 +124,7 @@ fn changes_beside_a_rotation_are_sealed_for_the_new_key_whichever_side_rotates()
         assert_eq!(desk.get("entry/1"), "first-value-1");
         desk.vault(&["get", "entry/5"]).ends(3);
         // Both go on from here, and meet again.
-        on_side(&desk, &|| desk.set("entry/2", "second-round"));
+        desk.on_side(&|| desk.set("entry/2", "second-round"));
         desk.save("entry/3", "also-second");
         desk.git(&["merge", "--no-edit", "side"]).ends(0);
         desk.is_good();
@@ -144,7 +137,7 @@ fn what_is_clean_as_text_across_a_rotation_or_a_restart_waits_for_the_key() {
     for command in [&["rotate", "--yes"][..], &["compact"]] {
         let team = Team::with_identity();
         let desk = team.desk();
-        on_side(&desk, &|| desk.set("quite/new", "made-there"));
+        desk.on_side(&|| desk.set("quite/new", "made-there"));
         desk.vault(command).ends(0);
         desk.commit("here");
         desk.locked().git(&["merge", "--no-edit", "side"]).ends(1).says("somebody who can open the vault");
@@ -159,7 +152,7 @@ fn what_is_clean_as_text_across_a_rotation_or_a_restart_waits_for_the_key() {
 fn a_rotation_on_both_sides_is_refused_with_how_to_go_on() {
     let team = Team::with_identity();
     let desk = team.desk();
-    on_side(&desk, &|| drop(desk.vault(&["rotate", "--yes"]).ends(0)));
+    desk.on_side(&|| drop(desk.vault(&["rotate", "--yes"]).ends(0)));
     desk.vault(&["rotate", "--yes"]).ends(6).says("is older than the last one seen here");
     desk.vault(&["rotate", "--yes", "--allow-rollback"]).ends(0);
     desk.commit("here");
@@ -178,7 +171,7 @@ fn id(desk: &Desk<'_>, revision: &str) -> String {
 fn two_vaults_are_never_merged() {
     let team = Team::new();
     let desk = team.desk();
-    on_side(&desk, &|| {
+    desk.on_side(&|| {
         desk.git(&["rm", "-q", "secrets.vault"]).ends(0);
         desk.vault(&["init", "--age", RECIPIENT, "--no-gitattributes"]).ends(0);
     });

@@ -134,6 +134,8 @@ impl Team {
     }
 }
 
+/// What is said of a state that is older than one that was seen.
+pub(super) const OLDER: &str = "seen here (generation";
 const MACHINE: (&str, &str) = ("VAULT_MACHINE_KEY_FILE", "key");
 const AGE: &str = "age.key";
 const RUNTIME: &str = "run";
@@ -252,6 +254,25 @@ impl Desk<'_> {
     pub(super) fn save_with(&self, name: &str, value: &str, options: &[&str]) {
         self.set_with(name, value, options);
         self.commit(&format!("change {name}"));
+    }
+
+    /// `side` with this change, and `main` as it was, which is checked out.
+    pub(super) fn on_side(&self, change: &dyn Fn()) {
+        self.git(&["checkout", "-q", "-B", "side", "main"]).ends(0);
+        change();
+        self.commit("there");
+        self.git(&["checkout", "-q", "main"]).ends(0);
+    }
+
+    /// `side` and `main` with a commit each, `main` checked out. Both set values of their own.
+    pub(super) fn parted(&self, ours: &str, theirs: &str) {
+        self.on_side(&|| self.set(theirs, &format!("side-value-of-{theirs}")));
+        self.save(ours, &format!("main-value-of-{ours}"));
+    }
+
+    /// The commit that is checked out.
+    pub(super) fn head(&self) -> String {
+        self.git(&["rev-parse", "HEAD"]).said.trim().to_owned()
     }
 
     /// Everything verifies, and the vault is not in conflict.
