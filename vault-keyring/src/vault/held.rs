@@ -16,6 +16,7 @@ use vault_core::format::entry::{DEFAULT_FIELD, EntryName, Meta};
 use vault_core::item::{Item, SERVICE, USERNAME, has_password};
 use vault_core::secret::Secret;
 use vault_core::vault::edit::NewValue;
+use zeroize::Zeroizing;
 
 use super::{AUTHOR, Vault, cannot, matching, no_access, platform, refuse_names};
 use crate::Locked;
@@ -168,14 +169,21 @@ impl Connected<'_> {
             Found::Short(secret) => return Ok(secret.expose().to_vec()),
             Found::Long { handle, length } => (handle, length),
         };
-        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+        // Wiped if it does not come to its end; never moved, which would leave a copy.
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let mut bytes = Zeroizing::new(Vec::new());
+        bytes.try_reserve_exact(length).map_err(platform)?;
         loop {
             let chunk: message::Chunk =
                 self.ask(|link| link.call(&Request::Read(message::Read { handle })))?;
-            if chunk.bytes.0.expose().is_empty() {
-                return Ok(bytes);
+            let chunk = chunk.bytes.0.expose();
+            if chunk.is_empty() {
+                return Ok(std::mem::take(&mut *bytes));
             }
-            bytes.extend_from_slice(chunk.bytes.0.expose());
+            if length - bytes.len() < chunk.len() {
+                return Err(Error::BadStoreFormat("the agent gave more than it announced".to_owned()));
+            }
+            bytes.extend_from_slice(chunk);
         }
     }
 

@@ -17,6 +17,7 @@ use vault_core::source::Source;
 use vault_core::store;
 use vault_core::vault::edit::{Edit, NewValue, Update};
 use vault_core::vault::{LockedVault, UnlockFailure, UnlockedVault, Value};
+use zeroize::Zeroizing;
 
 use super::{AUTHOR, Vault, broken, cannot, matching, no_access, platform, refuse_names};
 use crate::Locked;
@@ -90,9 +91,11 @@ impl Vault for Here {
         match value {
             Value::Inline(secret) => Ok(secret.expose().to_vec()),
             Value::Attachment(mut reader) => {
-                let mut bytes = Vec::with_capacity(usize::try_from(reader.length()).unwrap_or_default());
+                // Wiped if it does not verify to its end; never moved, which would leave a copy.
+                let length = usize::try_from(reader.length()).unwrap_or_default();
+                let mut bytes = Zeroizing::new(Vec::with_capacity(length));
                 reader.read_to_end(&mut bytes).map_err(|error| Error::BadStoreFormat(error.to_string()))?;
-                Ok(bytes)
+                Ok(std::mem::take(&mut *bytes))
             }
         }
     }
