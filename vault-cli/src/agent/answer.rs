@@ -1,10 +1,11 @@
 //! What the agent does for a client: every request is answered through the session that works without an agent.
 //!
-//! Here: the conversation, which vault is meant, and what is held. `read` gives what is in a vault, `write` changes it, `merge` makes
-//! one of several states.
+//! Here: the conversation, which vault is meant, and what is open. `unlock` unlocks, `read` gives what is in a vault, `write` changes
+//! it, `merge` makes one of several states.
 
 mod merge;
 mod read;
+mod unlock;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +13,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, MutexGuard, TryLockError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use minicbor::Encode;
@@ -24,24 +25,20 @@ use vault_core::agent::link::{Frame, Frames, NoFrame, Told};
 use vault_core::agent::message::{self, Done, MetaBytes, VaultPath};
 use vault_core::agent::{self, FrameError, ReplyKind, Request, VERSIONS};
 use vault_core::format::front::Pages;
-use vault_core::keys::age::parse_identities;
-use vault_core::keys::machine::MachineKey;
-use vault_core::keys::{Credential, UnlockPolicy};
-use vault_core::secret::{Passphrase, scrub_stack};
+use vault_core::secret::scrub_stack;
 use vault_core::store;
 use vault_core::vault::edit::NewValue;
 use vault_core::vault::{LockedVault, LongValue, UnlockFailure, UnlockedVault};
 use zeroize::Zeroizing;
 
 use super::PROGRAM;
-use super::clock::{End, Reading};
+use super::clock::Reading;
 use super::connection::Connection;
-use super::held::{Held, Memory, NotCurrent, lock_keys, real, real_even_if_gone};
-use super::server::{NotHeld, Server, lock};
+use super::held::{Held, NotCurrent, lock_keys, real_even_if_gone};
+use super::server::{Server, lock};
 use crate::context;
-use crate::input::Place;
 use crate::message::wire;
-use crate::session::{Local, Session, SessionError, label};
+use crate::session::{Local, Session, SessionError};
 
 /// What a connection has open.
 #[derive(Default)]
@@ -371,7 +368,10 @@ impl<'a> Conversation<'a> {
             let (real, vault) =
                 open.states.get(&state).ok_or_else(|| locked(path, "the state that was open"))?;
             self.connection.is_about(real);
-            self.server.touch(real);
+            // Whoever forgets it is on the way.
+            if !self.server.touch(real) {
+                return Err(locked(path, "this vault"));
+            }
             return Ok((real.clone(), None, Arc::clone(vault), None));
         }
         let Some((real, held)) = self.server.find(path) else { return Err(locked(path, "this vault")) };
@@ -434,83 +434,6 @@ impl<'a> Conversation<'a> {
             locked_memory: self.server.locked_memory(),
         };
         self.result(&status)
-    }
-
-    fn unlock(&mut self, unlock: message::Unlock) -> Result<(), Refusal> {
-        let path = unlock.vault.path().to_owned();
-        let credentials =
-            unlock.credentials.into_iter().map(credential).collect::<Result<Vec<_>, SessionError>>()?;
-        let mut policy = UnlockPolicy::default();
-        if let Some(kib) = unlock.max_kdf_memory {
-            policy.max_kdf_memory_kib = kib;
-        }
-        policy.only_slot = unlock.slot.as_deref().map(label).transpose()?;
-        policy.allow_rollback = unlock.allow_rollback.is_some();
-        let failed = |error| SessionError::Store(path.clone(), error);
-        let Some(real) = real(&path) else { return Err(failed(store::StoreError::NotFound).into()) };
-        self.connection.is_about(&real);
-        self.connection.unlocks();
-        let by_key = credentials.iter().any(|credential| matches!(credential, Credential::MachineKey(_)));
-        let memory = Memory {
-            named_by_key: by_key,
-            allow_rollback: policy.allow_rollback,
-            ..self.server.memory.clone()
-        };
-        let pins = memory.pins(&path);
-        // It is this vault that may be older, and none that comes later.
-        let memory = Memory { allow_rollback: false, ..memory };
-        let snapshot = Arc::new(store::read(&real).map_err(failed)?);
-        let locked = LockedVault::open(Arc::clone(&snapshot) as _)
-            .map_err(|error| SessionError::Format(path.clone(), error))?;
-        pins.check_id(locked.id()).map_err(|error| SessionError::pin(&path, error))?;
-        let session = {
-            let _turn = self.turn(&path)?;
-            Local::unlock(&path, locked, &credentials, &policy)?
-        };
-        let (session, older) = session.with_pins_untold(pins)?;
-        let vault = session.into_vault();
-        drop(credentials);
-        if !lock_keys(&vault) {
-            self.server.keys_are_not_locked();
-        }
-        // Whoever asked may have given up, and told somebody that the vault is not unlocked.
-        if has_gone(self.frames.stream()) {
-            return Err(Refusal::Gone);
-        }
-        let result = facts(&vault, older);
-        let now = Reading::now();
-        let lease = unlock.lease.map(|seconds| End::after(&now, seconds));
-        let idle = unlock.idle.map(|seconds| (seconds, End::after(&now, seconds)));
-        let held = Held::new(vault, snapshot, (memory, older), lease, idle);
-        self.server.hold(self.connection, real, held).map_err(|why| match why {
-            NotHeld::Locked => locked_meanwhile(&path),
-            NotHeld::Ending => told("agent-lost", 1, "the agent is about to end"),
-            NotHeld::Full => told("agent-busy", 7, "the agent holds as many vaults as it can"),
-        })?;
-        self.result(&result)
-    }
-
-    /// Waits until no other key is being derived, as long as there is somebody to do it for.
-    fn turn(&self, path: &Path) -> Result<MutexGuard<'_, ()>, Refusal> {
-        self.connection.while_waiting(|| {
-            loop {
-                let turn = match self.server.kdf.try_lock() {
-                    Ok(turn) => Some(turn),
-                    Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-                    Err(TryLockError::WouldBlock) => None,
-                };
-                if has_gone(self.frames.stream()) {
-                    return Err(Refusal::Gone);
-                }
-                if self.connection.unlocks_in_vain() {
-                    return Err(locked_meanwhile(path));
-                }
-                match turn {
-                    Some(turn) => return Ok(turn),
-                    None => std::thread::sleep(LOOK),
-                }
-            }
-        })
     }
 
     fn lock(&mut self, which: message::Lock) -> Result<(), Refusal> {
@@ -594,23 +517,12 @@ impl<'a> Conversation<'a> {
     }
 }
 
-/// Whether the client closed its end.
-fn has_gone(stream: &UnixStream) -> bool {
-    let mut ready = [PollFd::new(stream, PollFlags::empty())];
-    poll(&mut ready, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
-        && ready[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
-}
-
 fn no_hello() -> Refusal {
     told("agent-version", 1, format!("the client did not say its version first; the agent is {PROGRAM}"))
 }
 
 fn locked(path: &Path, what: &str) -> Refusal {
     told("agent-locked", 4, format!("the agent does not hold {what}: {}", crate::escape::quoted_path(path)))
-}
-
-fn locked_meanwhile(path: &Path) -> Refusal {
-    told("agent-locked", 4, format!("it was to be locked meanwhile: {}", crate::escape::quoted_path(path)))
 }
 
 fn facts(vault: &Arc<UnlockedVault>, older: Option<u64>) -> message::Facts {
@@ -625,28 +537,8 @@ fn facts(vault: &Arc<UnlockedVault>, older: Option<u64>) -> message::Facts {
     }
 }
 
-fn credential(credential: message::Credential) -> Result<Credential, SessionError> {
-    let place = Place::Variable("the request");
-    Ok(match credential {
-        message::Credential::Passphrase(secret) => {
-            Credential::Passphrase(Passphrase::new(secret.expose().to_vec()))
-        }
-        message::Credential::RecoveryCode(secret) => {
-            Credential::RecoveryCode(Passphrase::new(secret.expose().to_vec()))
-        }
-        message::Credential::Identities(text) => parse_identities(&text)
-            .map(Credential::Identities)
-            .map_err(|error| SessionError::Identities(place, error))?,
-        message::Credential::MachineKey(text) => MachineKey::parse(&text)
-            .map(Credential::MachineKey)
-            .map_err(|error| SessionError::MachineKey(place, error))?,
-    })
-}
-
 /// From the first byte of a frame to its last.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// How often whoever waits for a turn looks whether it has come, and whether the client is still there.
-const LOOK: Duration = Duration::from_millis(20);
 /// The same of one that a client is to take.
 const WRITING: Duration = Duration::from_secs(10);
 /// Bytes of answers that wait for the next one.

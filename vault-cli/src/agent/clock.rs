@@ -51,7 +51,8 @@ impl End {
     pub(super) fn after(now: &Reading, seconds: u64) -> Self {
         Self {
             boot: now.boot.saturating_add(Duration::from_secs(seconds)),
-            wall: now.wall.saturating_add(seconds),
+            // Its second began before now; without one more, the end would come before its time.
+            wall: now.wall.saturating_add(seconds).saturating_add(1),
         }
     }
 
@@ -81,6 +82,7 @@ mod tests {
         assert_eq!(end.left(&reading(160, 160, 1_000)), 0, "set back");
         assert_eq!(end.left(&reading(110, 110, 1_000)), 50, "set back, and not longer for it");
         assert_eq!(end.left(&reading(101, 101, 9_000)), 0, "set forward");
+        assert_eq!(end.left(&reading(159, 159, 5_060)), 1, "the clock that can be set shows whole seconds");
     }
 
     #[test]

@@ -187,11 +187,15 @@ impl Held {
         self.memory.pins(path)
     }
 
-    /// It was used.
-    pub(super) fn touch(&self, now: &Reading) {
+    /// It is used, unless its time is over: false then.
+    pub(super) fn touch(&self, now: &Reading) -> bool {
+        if self.is_over(now) {
+            return false;
+        }
         if let Some((seconds, end)) = &mut self.time().idle {
             *end = End::after(now, *seconds);
         }
+        true
     }
 
     /// What was read last, and the seconds that are left of the lease and of the idle time.

@@ -303,12 +303,10 @@ impl Server {
         Ok(())
     }
 
-    /// The vault under this path is in use.
-    pub(super) fn touch(&self, real: &Path) {
+    /// The vault under this path is in use; false if it is not held, or its time is over.
+    pub(super) fn touch(&self, real: &Path) -> bool {
         let held = lock(&self.held).get(real).cloned();
-        if let Some(held) = held {
-            held.touch(&Reading::now());
-        }
+        held.is_some_and(|held| held.touch(&Reading::now()))
     }
 
     /// Forgets one vault, or all, and everything that connections have of it. Returns how many there were, at once: requests
@@ -318,14 +316,20 @@ impl Server {
             // First, so that an unlock that is at work either has put its vault there already, or does not.
             self.all_connections().iter().for_each(|connection| connection.unlock_in_vain(real));
         }
-        let gone: Vec<(PathBuf, Arc<Held>)> = {
-            let mut all = lock(&self.held);
-            match real {
-                Some(real) => all.remove_entry(real).into_iter().collect(),
-                None => std::mem::take(&mut *all).into_iter().collect(),
+        // Whoever unlocked it anew a moment ago has begun another time.
+        let goes = |held: &Held| why == Why::Asked || held.is_over(&Reading::now());
+        let mut gone = Vec::new();
+        lock(&self.held).retain(|path, held| {
+            let stays = real.is_some_and(|real| real != path) || !goes(held);
+            if !stays {
+                gone.push(Arc::clone(held));
             }
-        };
-        gone.iter().for_each(|(_, held)| held.forget());
+            stays
+        });
+        if gone.is_empty() && why == Why::Over {
+            return 0;
+        }
+        gone.iter().for_each(|held| held.forget());
         // From here on no request finds it, and none keeps anything of it open: both look at what is held first.
         for connection in self.all_connections() {
             lock(&connection.open).forget(real);

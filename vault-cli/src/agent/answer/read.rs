@@ -152,16 +152,15 @@ impl Conversation<'_> {
         let taken = {
             let mut open = lock(&self.connection.open);
             if open.forgotten.contains(&handle) {
-                return Err(told(
-                    "agent-locked",
-                    4,
-                    "the vault of this value was locked before all of it was read",
-                ));
+                return Err(told("agent-locked", 4, LOCKED));
             }
             open.values.remove(&handle)
         };
         let Some((real, mut reader)) = taken else { return Err(bad_request("no value has this number")) };
         self.connection.is_about(&real);
+        if !self.server.touch(&real) {
+            return Err(told("agent-locked", 4, LOCKED));
+        }
         let mut bytes = Zeroizing::new(vec![0; PART]);
         let mut length = 0;
         while length < bytes.len() {
@@ -228,6 +227,7 @@ fn meta_size(meta: &Meta) -> usize {
     64 + meta.name.as_str().len() + attributes + fields + alternatives
 }
 
+const LOCKED: &str = "the vault of this value was locked before all of it was read";
 /// Of so many a message has room, however large they are.
 const DIFFERENCES: usize = 16;
 /// So many entries are looked up one by one.

@@ -193,7 +193,9 @@ impl Read for Parts<'_> {
                 Ok(Some(frame)) => Some(Request::decode(frame.body.expose())),
                 _ => None,
             };
-            self.real.iter().for_each(|real| self.server.touch(real));
+            if let Some(real) = &self.real {
+                self.server.touch(real);
+            }
             match next {
                 Some(Ok(Request::Write(write))) if write.bytes.0.expose().len() <= PART => {
                     self.part = Zeroizing::new(write.bytes.0.expose().to_vec());
