@@ -236,7 +236,7 @@ fn policy(error: &PolicyError) -> Message {
     }
 }
 
-fn from(place: &Place) -> String {
+pub(super) fn from(place: &Place) -> String {
     match place {
         Place::Stdin => "standard input".to_owned(),
         Place::File(path) => quoted_path(path),

@@ -11,7 +11,7 @@ use crate::codec::{CodecError, Problem};
 use crate::context::{ConfigError, ConfigProblem, ContextError};
 use crate::escape::{escaped, quoted, quoted_path};
 use crate::failure::{EditorError, ExportNameProblem, Failure};
-use crate::input::{InputError, Place};
+use crate::input::InputError;
 use crate::output::OutputError;
 use crate::password::AlphabetError;
 use crate::prompt::PromptError;
@@ -335,26 +335,20 @@ fn input(error: &InputError) -> Message {
             format!("standard input cannot be used for {second}: it is used for {first}"),
         ),
         InputError::Unreadable(from, error) => {
-            caused(kinds::INPUT_UNREADABLE, &format!("cannot read {}", place(from)), error)
+            caused(kinds::INPUT_UNREADABLE, &format!("cannot read {}", session::from(from)), error)
         }
         InputError::TooLong(from, limit) => Message::new(
             kinds::INPUT_TOO_LONG,
-            format!("cannot use {}: it has more than {}", place(from), crate::size::shown(*limit as u64)),
+            format!(
+                "cannot use {}: it has more than {}",
+                session::from(from),
+                crate::size::shown(*limit as u64)
+            ),
         ),
         InputError::EmptyPassphrase(from) => Message::new(
             kinds::EMPTY_PASSPHRASE,
-            format!("cannot use the passphrase from {}: it is empty", place(from)),
+            format!("cannot use the passphrase from {}: it is empty", session::from(from)),
         ),
-    }
-}
-
-fn place(place: &Place) -> String {
-    match place {
-        Place::Stdin => "standard input".to_owned(),
-        Place::File(path) => quoted_path(path),
-        Place::Descriptor(number) => format!("file descriptor {number}"),
-        Place::Variable(name) => format!("the variable {name}"),
-        Place::Typed => "what you typed".to_owned(),
     }
 }
 
@@ -588,6 +582,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::input::Place;
 
     fn said(failure: &Failure) -> (String, String, u8) {
         let message = message(failure);

@@ -240,7 +240,8 @@ pub(super) fn each_page<T: Send, E: Send>(
     bytes: u64,
     work: impl Fn(u16) -> Result<T, E> + Sync,
 ) -> Result<Vec<T>, E> {
-    let threads = processors().min(usize::try_from(bytes / WORTH_A_THREAD).unwrap_or(usize::MAX) + 1);
+    let worth = usize::try_from(bytes / WORTH_A_THREAD).unwrap_or(usize::MAX);
+    let threads = processors().min(worth.saturating_add(1));
     let work = |number| work(u16::try_from(number).expect("below a count of 16 bits"));
     in_parallel(count.into(), threads, work)
 }
